@@ -1,0 +1,117 @@
+//! The kinds of objects and their names. Knows no object.
+
+use std::{fmt, str::FromStr};
+
+/// What an object is. The order is the order of keys in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Who may do what in every namespace.
+    ClusterRole,
+    /// Gives a [`Kind::ClusterRole`] to subjects everywhere.
+    ClusterRoleBinding,
+    /// Something that happened to an object.
+    Event,
+    /// A scope for names.
+    Namespace,
+    /// A machine that runs sandboxes.
+    Node,
+    /// A wanted sandbox.
+    Pod,
+    /// Who may do what in one namespace.
+    Role,
+    /// Gives a role to subjects in one namespace.
+    RoleBinding,
+    /// An identity for programs.
+    ServiceAccount,
+}
+
+struct Names {
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+}
+
+impl Kind {
+    /// Every kind, in key order.
+    pub const ALL: [Kind; 9] = [
+        Kind::ClusterRole,
+        Kind::ClusterRoleBinding,
+        Kind::Event,
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Pod,
+        Kind::Role,
+        Kind::RoleBinding,
+        Kind::ServiceAccount,
+    ];
+
+    const fn names(self) -> Names {
+        let (kind, plural, short, namespaced): (_, _, &'static [&'static str], _) = match self {
+            Kind::ClusterRole => ("ClusterRole", "clusterroles", &[], false),
+            Kind::ClusterRoleBinding => ("ClusterRoleBinding", "clusterrolebindings", &[], false),
+            Kind::Event => ("Event", "events", &["ev"], true),
+            Kind::Namespace => ("Namespace", "namespaces", &["ns"], false),
+            Kind::Node => ("Node", "nodes", &["no"], false),
+            Kind::Pod => ("Pod", "pods", &["po"], true),
+            Kind::Role => ("Role", "roles", &[], true),
+            Kind::RoleBinding => ("RoleBinding", "rolebindings", &[], true),
+            Kind::ServiceAccount => ("ServiceAccount", "serviceaccounts", &["sa"], true),
+        };
+        Names { kind, plural, short, namespaced }
+    }
+
+    /// As manifests write it: `Pod`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.names().kind
+    }
+
+    /// As rules and the command line write it: `pods`.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        self.names().plural
+    }
+
+    /// Short forms for the command line.
+    #[must_use]
+    pub fn short_names(self) -> &'static [&'static str] {
+        self.names().short
+    }
+
+    /// Whether its objects live in a namespace.
+    #[must_use]
+    pub fn is_namespaced(self) -> bool {
+        self.names().namespaced
+    }
+
+    /// The kind that a person means: `pod`, `pods`, `po`, `Pod`; case does not matter.
+    #[must_use]
+    pub fn from_user(text: &str) -> Option<Kind> {
+        let lower = text.to_ascii_lowercase();
+        Kind::ALL.into_iter().find(|kind| {
+            kind.as_str().eq_ignore_ascii_case(&lower)
+                || kind.plural() == lower
+                || kind.short_names().contains(&&*lower)
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind {0:?}: one of {list} is possible", list = Kind::ALL.map(Kind::as_str).join(", "))]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownKind(text.to_owned()))
+    }
+}

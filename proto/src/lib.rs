@@ -1,0 +1,41 @@
+//! The data model of Boss: generated messages, their JSON and YAML form, typed names and limits.
+//! Knows no network, no storage, no clock.
+
+pub mod ids;
+pub mod intent;
+pub mod key;
+pub mod kind;
+pub mod labels;
+pub mod limits;
+pub mod manifest;
+pub mod object;
+pub mod quantity;
+pub mod selector;
+
+#[allow(clippy::all, clippy::allow_attributes_without_reason, unreachable_pub, rustdoc::all, reason = "generated code")]
+pub mod v1 {
+    //! Messages and services of the public API.
+    tonic::include_proto!("boss.v1");
+    include!(concat!(env!("OUT_DIR"), "/boss.v1.serde.rs"));
+}
+
+pub mod raft {
+    //! What servers say to each other and keep in their logs.
+    #[allow(
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        unreachable_pub,
+        rustdoc::all,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        //! Commands, first format.
+        tonic::include_proto!("boss.raft.v1");
+    }
+}
+
+/// Every service and message, for reflection and for tests that enumerate them.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The only `apiVersion` there is.
+pub const API_VERSION: &str = "boss.dev/v1";

@@ -1,0 +1,61 @@
+//! Every bound of the API and the registry, with its reason. Knows no code that keeps them.
+
+/// Encoded size of one object. sled never syncs blobs above about 128 KB, so values stay below that.
+pub const OBJECT_BYTES_MAX: usize = 96 * 1024;
+/// Names are DNS labels, so that they can become host names.
+pub const NAME_LEN_MAX: usize = 63;
+/// A label key: prefix of at most 253, a slash, a name of at most 63.
+pub const LABEL_KEY_LEN_MAX: usize = 253 + 1 + 63;
+/// A label value.
+pub const LABEL_VALUE_LEN_MAX: usize = 63;
+/// Labels of one object.
+pub const LABELS_MAX: usize = 64;
+/// All annotations of one object together.
+pub const ANNOTATIONS_BYTES_MAX: usize = 64 * 1024;
+/// Finalizers of one object.
+pub const FINALIZERS_MAX: usize = 16;
+/// Owners of one object.
+pub const OWNERS_MAX: usize = 16;
+/// Containers of one pod. More than one is refused until a provider can run it.
+pub const CONTAINERS_MAX: usize = 1;
+/// Items of one list page when the caller does not say.
+pub const LIST_PAGE_DEFAULT: usize = 500;
+/// Items of one list page.
+pub const LIST_PAGE_MAX: usize = 1_000;
+/// Text of a selector.
+pub const SELECTOR_LEN_MAX: usize = 4 * 1024;
+/// Operations of one Raft entry.
+pub const COMMAND_OPERATIONS_MAX: usize = 512;
+/// Encoded size of one Raft entry.
+pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
+/// Proposals that wait for their commit on the leader; above it callers get RESOURCE_EXHAUSTED.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4_096;
+/// Events kept for watches that resume.
+pub const WATCH_HISTORY_EVENTS_MAX: usize = 100_000;
+/// Bytes of events kept for watches that resume.
+pub const WATCH_HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Remembered effects of request ids.
+pub const REQUEST_IDS_MAX: usize = 500_000;
+/// Age of remembered effects of request ids, in milliseconds of the registry's own time.
+pub const REQUEST_ID_AGE_MAX_MS: u64 = 5 * 60 * 1_000;
+/// A gRPC message. A list page can hold many objects.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Header list of one request: a token is at most 8 KiB.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Streams of one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Connections of one listener.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// A bearer token.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Longest grace period of a pod.
+pub const GRACE_PERIOD_SECONDS_MAX: u32 = 3_600;
+/// Grace period of a pod that names none.
+pub const GRACE_PERIOD_SECONDS_DEFAULT: u32 = 30;
+/// One manifest file.
+pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// One line of a pod's log; longer ones are split and marked partial.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+
+const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
+const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);
