@@ -1,0 +1,82 @@
+# Boss: build, check, test and try it. `make` alone lists the targets.
+
+# One target folder for all checkouts of this user: a fresh clone then builds in seconds.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/boss/target
+BOSS_DEV_DIR ?= $(CURDIR)/.boss-dev
+EXAMPLE ?= docs/examples/process-pod.yaml
+POD ?= $(shell sed -n 's/^  name: //p' $(EXAMPLE) | head -n 1)
+N ?= 1
+NAME ?= node-1
+
+RELEASE := $(CARGO_TARGET_DIR)/release
+BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
+CARGO := cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
+        apply-example get-example get-pods watch-pods delete-example bench clean-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: BOSS_DEV_DIR (state folder, now $(BOSS_DEV_DIR)), EXAMPLE, N (server), NAME (node),"
+	@echo "           BOSS_BIND, BOSS_API_SERVER, BOSS_NODE_NAME (override what the configuration says)"
+
+deps: ## Install what the build and the tests need
+	@./.ci/deps
+
+build: deps ## Build the release binaries
+	$(CARGO) build --locked --release --bins
+
+run: build ## Start 3 servers and a node here, run the example pod, stay up until Ctrl-C
+	$(RELEASE)/bossctl dev up --dir $(BOSS_DEV_DIR) --servers 3 --nodes 1 --example $(EXAMPLE)
+
+test: deps ## Everything that must pass, the whole-system tests too
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) nextest run --locked --workspace
+	$(CARGO) test --locked --workspace --doc
+
+check: fmt clippy doc ## Formatting, lints and documentation, without writing anything
+
+fmt: ## Check the formatting
+	$(CARGO) fmt --all -- --check
+
+clippy: ## Lints, warnings are errors
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## Build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+fix: ## Format, and apply what clippy can repair
+	$(CARGO) clippy --fix --locked --workspace --all-targets --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+run-server: build ## Run server N of the state folder in the foreground
+	@test -d $(BOSS_DEV_DIR) || $(RELEASE)/bossctl dev init --dir $(BOSS_DEV_DIR) --servers 1 --nodes 1
+	$(RELEASE)/boss-server --config $(BOSS_DEV_DIR)/servers/$(N)/server.toml $(if $(filter 1,$(N)),--initialize)
+
+run-node: build ## Run node NAME of the state folder in the foreground
+	$(RELEASE)/boss-node --config $(BOSS_DEV_DIR)/nodes/$(NAME)/node.toml
+
+apply-example: ## Apply the example
+	$(BOSSCTL) apply -f $(EXAMPLE)
+
+get-example: ## Show the example pod as YAML
+	$(BOSSCTL) get pod $(POD) -o yaml
+
+get-pods: ## List all pods
+	$(BOSSCTL) get pods -A -o wide
+
+watch-pods: ## List all pods and follow their changes
+	$(BOSSCTL) get pods -A -w
+
+delete-example: ## Delete the example
+	$(BOSSCTL) delete -f $(EXAMPLE)
+
+bench: build ## Measure failover, pod start and idle cost on this machine
+	$(CARGO) build --locked --release -p boss-chaos-tests
+	$(RELEASE)/boss-bench all
+
+clean-dev: ## Stop the cluster of the state folder and delete it
+	-$(RELEASE)/bossctl dev down --dir $(BOSS_DEV_DIR)
+	rm -rf $(BOSS_DEV_DIR)
