@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "boss/v1/auth.proto",
     "boss/v1/node_session.proto",
     "boss/raft/v1/command.proto",
+    "boss/peer/v1/forward.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -34,6 +34,21 @@ pub mod raft {
     }
 }
 
+pub mod peer {
+    //! What servers do for each other besides consensus.
+    #[allow(
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        unreachable_pub,
+        rustdoc::all,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        //! Forwarded writes, relayed heartbeats and logs, first format.
+        tonic::include_proto!("boss.peer.v1");
+    }
+}
+
 /// Every service and message, for reflection and for tests that enumerate them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
