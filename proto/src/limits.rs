@@ -56,6 +56,11 @@ pub const GRACE_PERIOD_SECONDS_DEFAULT: u32 = 30;
 pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One line of a pod's log; longer ones are split and marked partial.
 pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Content of one batch of log records between an agent and a server.
+pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Batches an agent may send ahead of a log's reader: 1 MiB in flight hides the round trip and bounds the buffer.
+pub const LOG_WINDOW_BATCHES: u32 = 16;
 
+const _: () = assert!(LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
 const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);
