@@ -1,1 +1,19 @@
-//! boss-server
+//! boss-server: the control plane's replica. This file is only the map, in reading order.
+
+pub mod config;
+
+pub mod app;
+pub mod http;
+pub mod listeners;
+
+pub mod admission;
+pub mod api;
+pub mod auth;
+pub mod reads;
+pub mod writes;
+
+pub mod controllers;
+pub mod scheduler;
+pub mod sessions;
+
+pub mod metric_definitions;

@@ -1,0 +1,1 @@
+//! What a write must be and what it becomes before it is proposed. Pure.

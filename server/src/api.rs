@@ -1,0 +1,1 @@
+//! The gRPC services. Knows no controller and no scheduler.

@@ -1,0 +1,1 @@
+//! Builds the server from its configuration, runs it and stops it.

@@ -1,0 +1,1 @@
+//! The names of all metrics of the server.

@@ -1,0 +1,1 @@
+//! Lists, gets and watches at a known revision.

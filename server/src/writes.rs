@@ -1,0 +1,1 @@
+//! Every write's way to the log.
