@@ -1,1 +1,12 @@
-//! boss-base
+//! What every process of ours needs, whatever its job: time, tasks, transport security, identity documents,
+//! telemetry, safe files. Knows no word of the domain.
+
+pub mod backoff;
+pub mod clock;
+pub mod files;
+pub mod jwt;
+pub mod pki;
+pub mod signals;
+pub mod tasks;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,176 @@
+//! Dials over TLS and checks whom it reached by name, not by address. Knows no protocol above TLS.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::{Identity, PeerCertificate};
+
+/// A verified connection, as tonic's `connect_with_connector` takes it.
+pub type ClientStream = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
+
+type Check = dyn Fn(&PeerCertificate) -> Result<(), String> + Send + Sync;
+
+/// What the other end's certificate must say, beside coming from an authority that we trust.
+#[derive(Clone)]
+pub struct Expected {
+    name: ServerName<'static>,
+    check: Option<Arc<Check>>,
+}
+
+impl Expected {
+    /// A DNS name (or IP address) that the certificate must be for, wherever we dial.
+    ///
+    /// # Errors
+    /// When `name` can be neither.
+    pub fn name(name: &str) -> Result<Self, io::Error> {
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok(Self { name, check: None })
+    }
+
+    /// Also demands this URI among the subject alternative names.
+    #[must_use]
+    pub fn with_uri(self, uri: impl Into<String>) -> Self {
+        let uri = uri.into();
+        self.with_check(move |certificate| {
+            if certificate.uris.contains(&uri) {
+                return Ok(());
+            }
+            Err(format!("expected {uri}, but the certificate is for [{}]", certificate.uris.join(", ")))
+        })
+    }
+
+    /// Also demands that `check` agrees; it says why not.
+    #[must_use]
+    pub fn with_check(
+        mut self,
+        check: impl Fn(&PeerCertificate) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.check = Some(match self.check {
+            None => Arc::new(check),
+            Some(before) => Arc::new(move |certificate| {
+                before(certificate)?;
+                check(certificate)
+            }),
+        });
+        self
+    }
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expected").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// No connection came to be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be dialled.
+    #[error("{0} is no address with host and port")]
+    Address(Uri),
+    /// Nobody answers there, for now.
+    #[error("cannot connect to {address}: {source}")]
+    Tcp {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody answers, but the handshake failed: another authority, another name, or we are not welcome.
+    #[error("TLS with {address} failed: {source}")]
+    Tls {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody trusted answers, but not the one that we want.
+    #[error("{address} is somebody else: {problem}")]
+    WrongPeer {
+        /// Where.
+        address: String,
+        /// How it differs.
+        problem: String,
+    },
+}
+
+/// A tower service from address to connection.
+#[derive(Clone)]
+pub struct Connector {
+    identity: Identity,
+    expected: Expected,
+}
+
+/// A connector that shows `identity`'s certificate, if it has one, and accepts only whom `expected` describes.
+/// Each dial uses the identity of that moment.
+#[must_use]
+pub fn connector(identity: Identity, expected: Expected) -> Connector {
+    Connector { identity, expected }
+}
+
+impl Connector {
+    /// Dials the host and port of `uri`; its scheme does not matter.
+    pub async fn connect(&self, uri: &Uri) -> Result<ClientStream, ConnectError> {
+        let (host, port) = host_and_port(uri).ok_or_else(|| ConnectError::Address(uri.clone()))?;
+        let address = format!("{host}:{port}");
+        let tcp = match dial(host, port).await {
+            Ok(tcp) => tcp,
+            Err(source) => return Err(ConnectError::Tcp { address, source }),
+        };
+        let tls = tokio_rustls::TlsConnector::from(Arc::clone(&self.identity.loaded().client));
+        let stream = match tls.connect(self.expected.name.clone(), tcp).await {
+            Ok(stream) => stream,
+            Err(source) => return Err(ConnectError::Tls { address, source }),
+        };
+        match self.check(&stream) {
+            Ok(()) => Ok(TokioIo::new(stream)),
+            Err(problem) => Err(ConnectError::WrongPeer { address, problem }),
+        }
+    }
+
+    fn check(&self, stream: &tokio_rustls::client::TlsStream<TcpStream>) -> Result<(), String> {
+        let Some(check) = &self.expected.check else { return Ok(()) };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let der = chain.first().ok_or("it showed no certificate")?;
+        let certificate = PeerCertificate::from_der(der).map_err(|error| error.to_string())?;
+        check(&certificate)
+    }
+}
+
+async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect((host, port)).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// `[::1]` loses its brackets: the resolver wants none.
+fn host_and_port(uri: &Uri) -> Option<(&str, u16)> {
+    let host = uri.host()?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, uri.port_u16()?))
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = ClientStream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<ClientStream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(&uri).await })
+    }
+}

@@ -1,0 +1,253 @@
+//! Accepts TLS connections for as long as its tasks live, whatever peers send. Knows no protocol above TLS.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinSet,
+};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+use super::{ClientAuth, Identity, PeerCertificate};
+use crate::{
+    backoff::Backoff,
+    clock::SystemClock,
+    tasks::{OnExit, Tasks},
+};
+
+/// Connections that are through their handshake and wait for the server to take them: it takes them at once.
+const READY_MAX: usize = 64;
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections, with those in their handshake. More are closed at once, so that callers try elsewhere.
+    pub connections_max: usize,
+    /// From accepting to a finished handshake.
+    pub handshake_timeout: Duration,
+}
+
+/// Makes TLS of accepted connections, each with the identity of that moment.
+#[derive(Clone)]
+pub struct Acceptor {
+    identity: Identity,
+    client_auth: ClientAuth,
+}
+
+/// An acceptor that shows `identity` and demands certificates as `client_auth` says.
+#[must_use]
+pub fn server_acceptor(identity: Identity, client_auth: ClientAuth) -> Acceptor {
+    Acceptor { identity, client_auth }
+}
+
+impl Acceptor {
+    /// One handshake, without a time limit.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream> {
+        let remote = tcp.peer_addr()?;
+        let config = self.identity.loaded().server(self.client_auth).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "this identity has no certificate of its own")
+        })?;
+        let tls = tokio_rustls::TlsAcceptor::from(config).accept(tcp).await?;
+        let certificate = peer_certificate(&tls)?;
+        Ok(TlsStream { tls, info: PeerInfo { remote, certificate }, _slot: None })
+    }
+}
+
+fn peer_certificate(tls: &tokio_rustls::server::TlsStream<TcpStream>) -> io::Result<Option<Arc<PeerCertificate>>> {
+    let Some(chain) = tls.get_ref().1.peer_certificates() else { return Ok(None) };
+    let Some(der) = chain.first() else { return Ok(None) };
+    let certificate = PeerCertificate::from_der(der)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Some(Arc::new(certificate)))
+}
+
+/// Who is at the other end; tonic puts it into each request's extensions.
+#[derive(Debug, Clone)]
+pub struct PeerInfo {
+    /// Where it connects from.
+    pub remote: SocketAddr,
+    /// Its verified certificate, if it showed one.
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// An accepted connection.
+pub struct TlsStream {
+    tls: tokio_rustls::server::TlsStream<TcpStream>,
+    info: PeerInfo,
+    /// Its share of the connection limit.
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl TlsStream {
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &PeerInfo {
+        &self.info
+    }
+}
+
+impl Connected for TlsStream {
+    type ConnectInfo = PeerInfo;
+
+    fn connect_info(&self) -> PeerInfo {
+        self.info.clone()
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+}
+
+/// A bound port that does not accept yet.
+pub struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    acceptor: Acceptor,
+    limits: Limits,
+}
+
+impl Listener {
+    /// Takes the port. Connections wait in the kernel until [`Listener::accept`].
+    pub async fn bind(address: SocketAddr, acceptor: Acceptor, limits: Limits) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        let address = tcp.local_addr()?;
+        Ok(Self { tcp, address, acceptor, limits })
+    }
+
+    /// The real address, also when port 0 was asked for.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts under `tasks` until they stop or the stream is dropped. The stream ends then, never before.
+    #[must_use]
+    pub fn accept(self, tasks: &Tasks) -> Incoming {
+        let (ready, accepted) = mpsc::channel(READY_MAX);
+        let accepting = Accepting {
+            slots: Arc::new(Semaphore::new(self.limits.connections_max)),
+            backoff: Backoff::new(Duration::from_millis(5), Duration::from_secs(1)),
+            listener: self,
+            handshakes: JoinSet::new(),
+            ready,
+        };
+        let name = format!("accept {}", accepting.listener.address);
+        let token = tasks.token();
+        tasks.spawn(name, OnExit::Log, accepting.run(token));
+        Incoming { accepted }
+    }
+}
+
+/// Connections through their handshake, for `serve_with_incoming`.
+pub struct Incoming {
+    accepted: mpsc::Receiver<TlsStream>,
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<TlsStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(ready!(self.accepted.poll_recv(cx)).map(Ok))
+    }
+}
+
+struct Accepting {
+    listener: Listener,
+    slots: Arc<Semaphore>,
+    backoff: Backoff,
+    handshakes: JoinSet<()>,
+    ready: mpsc::Sender<TlsStream>,
+}
+
+impl Accepting {
+    async fn run(mut self, token: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = self.ready.closed() => return,
+                // Reaps finished handshakes; their panics must not end the loop.
+                Some(_) = self.handshakes.join_next() => {}
+                accepted = self.listener.tcp.accept() => self.handle_accepted(accepted).await,
+            }
+        }
+    }
+
+    async fn handle_accepted(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((tcp, remote)) => {
+                self.backoff.reset();
+                self.begin_handshake(tcp, remote);
+            }
+            // Out of descriptors, most likely. It passes when connections end; the port must survive it.
+            Err(error) => {
+                let delay = self.backoff.next_delay(&SystemClock);
+                tracing::warn!(%error, ?delay, address = %self.listener.address, "cannot accept, trying again");
+                tokio::time::sleep(delay).await;
+            }
+        }
+    }
+
+    fn begin_handshake(&mut self, tcp: TcpStream, remote: SocketAddr) {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            tracing::debug!(%remote, address = %self.listener.address, "connection limit reached, closing");
+            return;
+        };
+        let (acceptor, ready) = (self.listener.acceptor.clone(), self.ready.clone());
+        let timeout = self.listener.limits.handshake_timeout;
+        self.handshakes.spawn(async move {
+            match tokio::time::timeout(timeout, handshake(&acceptor, tcp)).await {
+                Ok(Ok(stream)) => {
+                    // A closed channel means that the listener is stopping.
+                    let _ = ready.send(TlsStream { _slot: Some(slot), ..stream }).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake failed"),
+                Err(_elapsed) => tracing::debug!(%remote, ?timeout, "TLS handshake took too long"),
+            }
+        });
+    }
+}
+
+async fn handshake(acceptor: &Acceptor, tcp: TcpStream) -> io::Result<TlsStream> {
+    // Calls are small messages; waiting to fill a segment would add 40 ms to some of them.
+    tcp.set_nodelay(true)?;
+    acceptor.accept(tcp).await
+}
