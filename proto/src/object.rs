@@ -18,6 +18,7 @@ pub trait Resource: Sized {
     /// What is in the envelope, if it is this kind.
     fn from_object(object: &v1::Object) -> Option<&Self>;
     /// The same, by value; hands the envelope back when it holds another kind.
+    #[expect(clippy::result_large_err, reason = "the object goes back to the caller as it came")]
     fn try_from_object(object: v1::Object) -> Result<Self, v1::Object>;
 }
 

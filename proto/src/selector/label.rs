@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
     fn word(&mut self) -> (usize, &'a str) {
         let start = self.at;
         let rest = self.rest();
-        let end = rest.find(|c| matches!(c, ' ' | ',' | '=' | '!' | '(' | ')')).unwrap_or(rest.len());
+        let end = rest.find([' ', ',', '=', '!', '(', ')']).unwrap_or(rest.len());
         self.at += end;
         (start, &rest[..end])
     }
