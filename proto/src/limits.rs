@@ -34,6 +34,8 @@ pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4_096;
 pub const WATCH_HISTORY_EVENTS_MAX: usize = 100_000;
 /// Bytes of events kept for watches that resume.
 pub const WATCH_HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Age of events kept for watches that resume, in milliseconds of the registry's own time.
+pub const WATCH_HISTORY_AGE_MAX_MS: u64 = 60 * 60 * 1_000;
 /// Remembered effects of request ids.
 pub const REQUEST_IDS_MAX: usize = 500_000;
 /// Age of remembered effects of request ids, in milliseconds of the registry's own time.

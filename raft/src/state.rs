@@ -1,0 +1,23 @@
+//! The replicated registry as a pure value: commands in, outcomes, changes and events out. Knows no storage, no
+//! network, no consensus library, no clock: everything it decides depends only on what it holds and on the command.
+
+pub mod annotations;
+pub mod apply;
+mod decide;
+pub mod digest;
+pub mod feasible;
+pub mod history;
+mod nodes;
+pub mod outcome;
+pub mod rbac;
+pub mod record;
+pub mod registry;
+pub mod requests;
+pub mod rows;
+
+pub use apply::{Applied, Position, apply};
+pub use digest::Digest;
+pub use history::{Event, EventKind, Expired, History, Interest};
+pub use outcome::{Outcome, Rejection};
+pub use record::Record;
+pub use registry::{Change, Limits, Registry, State, View};

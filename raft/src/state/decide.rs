@@ -1,0 +1,248 @@
+//! Decides one operation against the registry as it stands; changes nothing. The order of the checks is the order in
+//! which a caller may learn things: rights come before anything about the object.
+
+mod bind;
+mod create;
+mod delete;
+mod fields;
+mod update;
+
+use std::sync::Arc;
+
+use boss_proto::{
+    ids::{Revision, Uid},
+    key::Key,
+    raft::v1::{Caller, Operation, operation::Action},
+    v1,
+};
+
+use super::{
+    apply::Position,
+    outcome::{Outcome, Rejection},
+    rbac::Attributes,
+    record::Record,
+    registry::Registry,
+    requests::{Effect, EffectKind, Memory, RequestKey},
+};
+
+/// What is to be done about an operation.
+pub(super) enum Verdict {
+    /// Nothing changes.
+    Nothing(Outcome),
+    /// The object is to stand so, at the next revision.
+    Put(Record, Answer),
+    /// The object is to go; this is its last state.
+    Remove(Record),
+}
+
+/// What a put is called towards the caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Written,
+    Marked,
+}
+
+/// An operation with what was found out about it.
+struct Case<'a> {
+    registry: &'a Registry,
+    operation: &'a Operation,
+    caller: &'a Caller,
+    key: Key,
+    stored: Option<&'a Arc<Record>>,
+}
+
+type Refused<T> = Result<T, Outcome>;
+
+pub(super) fn decide(registry: &Registry, at: Position, operation: &Operation) -> Verdict {
+    examine(registry, at, operation).unwrap_or_else(Verdict::Nothing)
+}
+
+fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<Verdict> {
+    check_leader(operation, at)?;
+    let caller = operation.caller.as_ref().ok_or_else(|| invalid("caller", "is missing", ""))?;
+    let key = key_of(operation)?;
+    check_rights(registry, operation, caller, &key)?;
+    if let Some(outcome) = remembered(registry, operation, caller, &key)? {
+        return Ok(Verdict::Nothing(outcome));
+    }
+    let stored = registry.get(&key);
+    let case = Case { registry, operation, caller, key, stored };
+    case.check_preconditions()?;
+    case.check_admission()?;
+    let action = operation.action.as_ref().ok_or_else(|| invalid("action", "is missing", ""))?;
+    match action {
+        Action::Create(create) => create::decide(&case, create),
+        Action::Update(update) => update::decide(&case, update),
+        Action::UpdateStatus(update) => update::decide_status(&case, update),
+        Action::Delete(delete) => delete::decide(&case, delete),
+        Action::Bind(bind) => bind::decide(&case, bind),
+    }
+}
+
+/// The term of the entry decides, never the current one: replay must agree.
+fn check_leader(operation: &Operation, at: Position) -> Refused<()> {
+    match operation.leader_term {
+        Some(proposed) if proposed != at.term => {
+            Err(Outcome::Rejected(Rejection::StaleLeader { proposed, entry: at.term }))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn key_of(operation: &Operation) -> Refused<Key> {
+    let object = |object: &Option<v1::Object>| object.as_ref().and_then(v1::Object::key).map(|key| key.to_proto());
+    let key = match &operation.action {
+        Some(Action::Create(create)) => object(&create.object),
+        Some(Action::Update(update)) => object(&update.object),
+        Some(Action::UpdateStatus(update)) => object(&update.object),
+        Some(Action::Delete(delete)) => delete.key.clone(),
+        Some(Action::Bind(bind)) => bind.pod.clone(),
+        None => None,
+    };
+    let key = key.ok_or_else(|| invalid("object", "is missing or has no metadata", ""))?;
+    Key::try_from(&key).map_err(|bad| invalid(&format!("metadata.{}", bad.field), &bad.problem, ""))
+}
+
+fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<()> {
+    let Some(attributes) = Attributes::of(operation, key) else {
+        return Err(invalid("action", "is missing", ""));
+    };
+    let decision = registry.authorize(caller, &attributes);
+    if decision.allowed { Ok(()) } else { Err(forbidden(&*decision.reason)) }
+}
+
+/// What the same request did before, if it did anything.
+fn remembered(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<Option<Outcome>> {
+    let Some(id) = &operation.request_id else { return Ok(None) };
+    if id.nonce.is_empty() {
+        return Err(invalid("requestId.nonce", "is empty", "send 16 random bytes, or no request id"));
+    }
+    match registry.requests().recall(RequestKey::new(caller, id), Revision(id.seen_revision)) {
+        Memory::New => Ok(None),
+        Memory::Expired => Err(Outcome::Rejected(Rejection::RequestExpired { floor: registry.requests().floor() })),
+        Memory::Done(effect) if effect.key != *key => {
+            Err(invalid("requestId", "was used for another object", "make a fresh id for each call"))
+        }
+        Memory::Done(effect) => Ok(Some(answer_again(registry, &effect))),
+    }
+}
+
+/// The answer that the first call got: from the history, else from the object as it is now, else what is known of it.
+fn answer_again(registry: &Registry, effect: &Effect) -> Outcome {
+    let then = registry.history().at(effect.revision).map(|event| &event.record);
+    let now = registry.get(&effect.key).filter(|record| record.uid() == effect.uid);
+    let record = then.or(now).cloned().or_else(|| remains(effect));
+    let Some(record) = record else {
+        return Outcome::Rejected(Rejection::RequestExpired { floor: registry.requests().floor() });
+    };
+    let revision = effect.revision;
+    match effect.kind {
+        EffectKind::Written => Outcome::Written { record, revision },
+        EffectKind::Marked => Outcome::Deleted { record, revision, gone: false },
+        EffectKind::Gone => Outcome::Deleted { record, revision, gone: true },
+    }
+}
+
+/// An object of which nothing is left but its name and uid.
+fn remains(effect: &Effect) -> Option<Arc<Record>> {
+    let mut object = fields::empty(effect.key.kind);
+    let metadata = object.metadata_mut()?;
+    metadata.name.clone_from(&effect.key.name);
+    metadata.namespace.clone_from(&effect.key.namespace);
+    metadata.uid = effect.uid.to_string();
+    metadata.resource_version = effect.revision.0;
+    Record::new(object).map(Arc::new)
+}
+
+impl<'a> Case<'a> {
+    /// Uid and revision that the caller demands. A missing object is for the action to name.
+    fn check_preconditions(&self) -> Refused<()> {
+        let (Some(wanted), Some(stored)) = (&self.operation.preconditions, self.stored) else { return Ok(()) };
+        if self.is_create() {
+            return Ok(());
+        }
+        if wanted.uid.as_ref().is_some_and(|uid| *uid != stored.metadata().uid) {
+            return Err(Outcome::Rejected(Rejection::UidMismatch { current: stored.uid() }));
+        }
+        match wanted.resource_version {
+            Some(revision) if revision != stored.revision.0 => {
+                Err(Outcome::Rejected(Rejection::Conflict { current: stored.revision }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what admission decided on still holds. The leader's own loops go through no admission: their term and
+    /// their preconditions decide.
+    fn check_admission(&self) -> Refused<()> {
+        if self.operation.leader_term.is_some() {
+            return Ok(());
+        }
+        if self.operation.admission_epoch != self.registry.admission_epoch(&self.key.namespace) {
+            return Err(Outcome::Readmit);
+        }
+        let pinned = self.operation.preconditions.as_ref().is_some_and(|wanted| wanted.resource_version.is_some());
+        let current = self.stored.map_or(0, |stored| stored.revision.0);
+        if pinned || self.is_create() || self.operation.admitted_revision == current {
+            return Ok(());
+        }
+        Err(Outcome::Readmit)
+    }
+
+    fn is_create(&self) -> bool {
+        matches!(self.operation.action, Some(Action::Create(_)))
+    }
+
+    fn stored(&self) -> Refused<&'a Arc<Record>> {
+        self.stored.ok_or(Outcome::Rejected(Rejection::NotFound))
+    }
+
+    /// The verdict that the object stands so from the next revision on.
+    fn put(&self, object: v1::Object, answer: Answer) -> Refused<Verdict> {
+        Ok(Verdict::Put(self.record(object)?, answer))
+    }
+
+    /// The verdict that the object goes; `object` is its last state.
+    fn remove(&self, object: v1::Object) -> Refused<Verdict> {
+        // No size limit: a delete always passes.
+        let record = self.next_record(object)?;
+        Ok(Verdict::Remove(record))
+    }
+
+    fn record(&self, object: v1::Object) -> Refused<Record> {
+        let record = self.next_record(object)?;
+        let (bytes, max) = (record.encoded.len(), self.registry.limits().object_bytes_max);
+        if bytes > max { Err(Outcome::Rejected(Rejection::TooLarge { bytes, max })) } else { Ok(record) }
+    }
+
+    fn next_record(&self, mut object: v1::Object) -> Refused<Record> {
+        if let Some(metadata) = object.metadata_mut() {
+            metadata.resource_version = self.registry.revision().next().0;
+        }
+        Record::new(object).ok_or_else(|| invalid("object", "is empty", ""))
+    }
+
+    /// The stored object as the answer to a write that changes nothing.
+    fn unchanged(stored: &Arc<Record>) -> Verdict {
+        Verdict::Nothing(Outcome::Written { record: stored.clone(), revision: stored.revision })
+    }
+
+    fn caller_is_in(&self, group: &str) -> bool {
+        self.caller.groups.iter().any(|other| other == group)
+    }
+}
+
+fn invalid(field: &str, problem: &str, hint: &str) -> Outcome {
+    Outcome::Rejected(Rejection::invalid(field, problem, hint))
+}
+
+fn forbidden(reason: &str) -> Outcome {
+    Outcome::Rejected(Rejection::Forbidden { reason: reason.to_owned() })
+}
+
+fn uid_mismatch(stored: &Record) -> Outcome {
+    Outcome::Rejected(Rejection::UidMismatch { current: Uid::new(&*stored.metadata().uid) })
+}
+
+#[cfg(test)]
+mod tests;

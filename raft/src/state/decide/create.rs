@@ -1,0 +1,56 @@
+//! Creating an object.
+
+use boss_proto::{intent::PodPhase, key::Key, kind::Kind, raft::v1::Create, v1::object::Body};
+
+use super::{Answer, Case, Refused, Verdict, fields, invalid};
+use crate::state::{
+    annotations,
+    outcome::{Outcome, Rejection},
+    registry::Registry,
+};
+
+pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
+    if let Some(stored) = case.stored {
+        return Err(Outcome::Rejected(Rejection::AlreadyExists { current: stored.revision }));
+    }
+    check_namespace(case.registry, &case.key)?;
+    let mut object = create.object.clone().ok_or_else(|| invalid("object", "is missing", ""))?;
+    object.fill_type_meta();
+    if let Some(metadata) = object.metadata_mut() {
+        if metadata.uid.is_empty() {
+            return Err(invalid("metadata.uid", "is empty", "the leader sets it before it proposes"));
+        }
+        metadata.generation = 1;
+        metadata.creation_timestamp = Some(fields::timestamp(case.registry.time_ms()));
+        metadata.deletion_timestamp = None;
+        metadata.annotations.retain(|key, _| !annotations::OWNED.contains(&&**key));
+    }
+    match object.body.as_mut() {
+        Some(Body::Pod(pod)) if pod.spec.as_ref().is_some_and(|spec| !spec.node_name.is_empty()) => {
+            return Err(invalid("spec.nodeName", "is set by binding only", "use nodeSelector to choose a node"));
+        }
+        Some(Body::Pod(pod)) => {
+            let status = pod.status.get_or_insert_default();
+            if status.phase.is_empty() {
+                status.phase = PodPhase::Pending.to_string();
+            }
+        }
+        Some(Body::Namespace(namespace)) => "Active".clone_into(&mut namespace.status.get_or_insert_default().phase),
+        _ => {}
+    }
+    case.put(object, Answer::Written)
+}
+
+fn check_namespace(registry: &Registry, key: &Key) -> Refused<()> {
+    if !key.kind.is_namespaced() {
+        return Ok(());
+    }
+    let namespace = key.namespace.clone();
+    match registry.get(&Key::cluster(Kind::Namespace, &*namespace)) {
+        None => Err(Outcome::Rejected(Rejection::NamespaceMissing { namespace })),
+        Some(record) if record.is_terminating() => {
+            Err(Outcome::Rejected(Rejection::NamespaceTerminating { namespace }))
+        }
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Parts of an object that only some writes may touch: spec, status, metadata that apply owns.
+
+use boss_proto::{
+    kind::Kind,
+    v1::{self, ObjectMeta, object::Body},
+};
+use pbjson_types::Timestamp;
+
+use crate::state::annotations;
+
+/// Registry time as objects carry it.
+pub(super) fn timestamp(time_ms: u64) -> Timestamp {
+    let seconds = i64::try_from(time_ms / 1_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(time_ms % 1_000 * 1_000_000).unwrap_or(0);
+    Timestamp { seconds, nanos }
+}
+
+/// An object with nothing in it.
+pub(super) fn empty(kind: Kind) -> v1::Object {
+    match kind {
+        Kind::ClusterRole => v1::ClusterRole::default().into(),
+        Kind::ClusterRoleBinding => v1::ClusterRoleBinding::default().into(),
+        Kind::Event => v1::Event::default().into(),
+        Kind::Namespace => v1::Namespace::default().into(),
+        Kind::Node => v1::Node::default().into(),
+        Kind::Pod => v1::Pod::default().into(),
+        Kind::Role => v1::Role::default().into(),
+        Kind::RoleBinding => v1::RoleBinding::default().into(),
+        Kind::ServiceAccount => v1::ServiceAccount::default().into(),
+    }
+}
+
+/// The object without metadata and status: two specs are the same when these are.
+pub(super) fn spec_of(object: &v1::Object) -> v1::Object {
+    let mut bare = object.clone();
+    match bare.body.as_mut() {
+        Some(Body::Pod(pod)) => pod.status = None,
+        Some(Body::Node(node)) => node.status = None,
+        Some(Body::Namespace(namespace)) => namespace.status = None,
+        _ => {}
+    }
+    if let Some(metadata) = bare.metadata_mut() {
+        *metadata = ObjectMeta::default();
+    }
+    bare
+}
+
+/// Copies the status from one object to another of the same kind; `false` when the kind has none.
+pub(super) fn copy_status(from: &v1::Object, to: &mut v1::Object) -> bool {
+    match (&from.body, to.body.as_mut()) {
+        (Some(Body::Pod(from)), Some(Body::Pod(to))) => to.status.clone_from(&from.status),
+        (Some(Body::Node(from)), Some(Body::Node(to))) => to.status.clone_from(&from.status),
+        (Some(Body::Namespace(from)), Some(Body::Namespace(to))) => to.status.clone_from(&from.status),
+        _ => return false,
+    }
+    true
+}
+
+/// What stays as stored in an update, whatever the caller sent.
+pub(super) fn keep_owned_metadata(stored: &ObjectMeta, wanted: &mut ObjectMeta) {
+    wanted.uid.clone_from(&stored.uid);
+    wanted.generation = stored.generation;
+    wanted.resource_version = stored.resource_version;
+    wanted.creation_timestamp.clone_from(&stored.creation_timestamp);
+    wanted.deletion_timestamp.clone_from(&stored.deletion_timestamp);
+    for key in annotations::OWNED {
+        wanted.annotations.remove(key);
+        if let Some(value) = stored.annotations.get(key) {
+            wanted.annotations.insert(key.to_owned(), value.clone());
+        }
+    }
+}
+
+/// Puts a condition of another writer in place of what the new list says about its type.
+pub(super) fn keep_condition(stored: &[v1::Condition], wanted: &mut Vec<v1::Condition>, condition: &str) {
+    let Some(kept) = stored.iter().find(|other| other.r#type == condition) else {
+        wanted.retain(|other| other.r#type != condition);
+        return;
+    };
+    match wanted.iter_mut().find(|other| other.r#type == condition) {
+        Some(place) => place.clone_from(kept),
+        None => wanted.push(kept.clone()),
+    }
+}

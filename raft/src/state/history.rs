@@ -1,0 +1,246 @@
+//! The watch history: the latest events with the objects before them, part of the replicated state, so that its
+//! floor is the same on every server. Evicted in apply only. Knows no watcher.
+
+use std::sync::Arc;
+
+use boss_proto::{
+    ids::{NodeName, Revision},
+    key::Key,
+    kind::Kind,
+};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+
+use super::{digest::Digest, record::Record, registry::Limits};
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// It is new.
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Revision of the change.
+    pub revision: Revision,
+    /// What happened.
+    pub kind: EventKind,
+    /// The object after the change; for a deletion its last state, with the revision of the deletion.
+    pub record: Arc<Record>,
+    /// The object before the change; `None` when it is new.
+    pub previous: Option<Arc<Record>>,
+    /// Registry time of the change, in milliseconds since the epoch.
+    pub time_ms: u64,
+}
+
+impl Event {
+    /// Key of the object.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.record.key
+    }
+
+    /// What it weighs in the bound of the history, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.record.encoded.len() + self.previous.as_ref().map_or(0, |previous| previous.encoded.len())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        let previous = self.previous.as_ref().map(|record| record.digest().to_bytes());
+        Digest::of(&[
+            b"event",
+            &self.revision.0.to_le_bytes(),
+            &[self.kind as u8],
+            &self.time_ms.to_le_bytes(),
+            &self.record.digest().to_bytes(),
+            previous.as_ref().map_or(&[][..], |digest| &digest[..]),
+        ])
+    }
+
+    /// Nodes that it concerns: of the pod before and after.
+    fn nodes(&self) -> impl Iterator<Item = NodeName> {
+        let now = self.record.bound_to();
+        let before =
+            self.previous.as_ref().and_then(|previous| previous.bound_to()).filter(|name| Some(name) != now.as_ref());
+        now.into_iter().chain(before)
+    }
+}
+
+/// What a watcher wants to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Interest {
+    /// One kind.
+    pub kind: Kind,
+    /// One namespace only.
+    pub namespace: Option<String>,
+    /// Pods of one node only.
+    pub node: Option<NodeName>,
+    /// One name only.
+    pub name: Option<String>,
+}
+
+impl Interest {
+    /// Everything of one kind.
+    #[must_use]
+    pub fn in_kind(kind: Kind) -> Self {
+        Self { kind, namespace: None, node: None, name: None }
+    }
+
+    /// Whether the event concerns it: by key, and for a node by the pod before or after the change.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let key = event.key();
+        key.kind == self.kind
+            && self.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+            && self.name.as_ref().is_none_or(|name| *name == key.name)
+            && self.node.as_ref().is_none_or(|node| event.nodes().any(|other| other == *node))
+    }
+}
+
+/// The history does not reach back to the asked revision any more: list again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the watch history does not reach back so far; the registry is at revision {current}")]
+pub struct Expired {
+    /// The registry's revision.
+    pub current: Revision,
+}
+
+type ByRevision = RedBlackTreeMapSync<u64, Arc<Event>>;
+
+/// The latest events. Cloning costs nothing; a clone never changes.
+#[derive(Debug, Clone)]
+pub struct History {
+    all: ByRevision,
+    by_kind: HashTrieMapSync<Kind, ByRevision>,
+    by_node: HashTrieMapSync<NodeName, ByRevision>,
+    bytes: usize,
+    /// Events at or below it may be missing.
+    floor: Revision,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            all: ByRevision::new_sync(),
+            by_kind: HashTrieMapSync::new_sync(),
+            by_node: HashTrieMapSync::new_sync(),
+            bytes: 0,
+            floor: Revision::ZERO,
+        }
+    }
+}
+
+impl History {
+    /// A watch can start from this revision or any later one.
+    #[must_use]
+    pub fn floor(&self) -> Revision {
+        self.floor
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.size()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Weight of all events, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// At most `max` events of interest after `revision`, oldest first. Fewer than `max` means that there are no more.
+    /// `current` is the registry's revision, for the error.
+    pub fn after(
+        &self,
+        revision: Revision,
+        interest: &Interest,
+        max: usize,
+        current: Revision,
+    ) -> Result<Vec<Arc<Event>>, Expired> {
+        if revision < self.floor {
+            return Err(Expired { current });
+        }
+        let events = match &interest.node {
+            Some(node) => self.by_node.get(node),
+            None => self.by_kind.get(&interest.kind),
+        };
+        let Some(events) = events else { return Ok(Vec::new()) };
+        let later = events.range((std::ops::Bound::Excluded(revision.0), std::ops::Bound::Unbounded));
+        Ok(later.map(|(_, event)| event).filter(|event| interest.matches(event)).take(max).cloned().collect())
+    }
+
+    /// Every event, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.all.values()
+    }
+
+    /// The event of one revision, if it is still there.
+    #[must_use]
+    pub fn at(&self, revision: Revision) -> Option<&Arc<Event>> {
+        self.all.get(&revision.0)
+    }
+
+    pub(super) fn set_floor(&mut self, floor: Revision) {
+        self.floor = floor;
+    }
+
+    pub(super) fn push(&mut self, event: Arc<Event>) {
+        self.bytes += event.bytes();
+        edit(&mut self.by_kind, event.key().kind, |events| events.insert_mut(event.revision.0, event.clone()));
+        for node in event.nodes() {
+            edit(&mut self.by_node, node, |events| events.insert_mut(event.revision.0, event.clone()));
+        }
+        self.all.insert_mut(event.revision.0, event);
+    }
+
+    /// Takes the oldest event away if the history is above a bound at registry time `now_ms`.
+    pub(super) fn evict(&mut self, now_ms: u64, limits: &Limits) -> Option<Arc<Event>> {
+        let oldest = self.all.first()?.1.clone();
+        let too_old = oldest.time_ms.saturating_add(limits.history_age_max_ms) < now_ms;
+        if !too_old && self.all.size() <= limits.history_events_max && self.bytes <= limits.history_bytes_max {
+            return None;
+        }
+        self.all.remove_mut(&oldest.revision.0);
+        self.bytes -= oldest.bytes();
+        self.floor = oldest.revision;
+        edit(&mut self.by_kind, oldest.key().kind, |events| events.remove_mut(&oldest.revision.0));
+        for node in oldest.nodes() {
+            edit(&mut self.by_node, node, |events| events.remove_mut(&oldest.revision.0));
+        }
+        Some(oldest)
+    }
+}
+
+/// Changes the events under one key; drops the key with its last event.
+fn edit<K: std::hash::Hash + Eq + Clone, T>(
+    index: &mut HashTrieMapSync<K, ByRevision>,
+    key: K,
+    change: impl FnOnce(&mut ByRevision) -> T,
+) {
+    match index.get_mut(&key) {
+        Some(events) => {
+            change(events);
+            if events.is_empty() {
+                index.remove_mut(&key);
+            }
+        }
+        None => {
+            let mut events = ByRevision::new_sync();
+            change(&mut events);
+            index.insert_mut(key, events);
+        }
+    }
+}

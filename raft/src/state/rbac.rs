@@ -1,0 +1,251 @@
+//! Who may do what: the evaluator that admission and apply share. Default deny. Kept incrementally: a change of one
+//! role or binding costs a few tree operations. Knows no transport and no token.
+
+mod rules;
+
+use std::sync::Arc;
+
+use boss_proto::{
+    key::Key,
+    kind::Kind,
+    raft::v1::{Caller, Operation, operation::Action},
+    v1,
+};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+
+use self::rules::Rule;
+use super::record::Record;
+
+/// The servers themselves and the leader's own loops. The only compiled-in right: without it nothing could create
+/// the first role.
+pub const SERVERS_GROUP: &str = "system:servers";
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes<'a> {
+    /// get, list, watch, create, update, patch, delete, bind, ...
+    pub verb: &'a str,
+    /// Plural kind; empty for a path.
+    pub resource: &'a str,
+    /// status, log, ...; empty for the object itself.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped kinds and for all namespaces at once.
+    pub namespace: &'a str,
+    /// Empty for lists and watches.
+    pub name: &'a str,
+    /// HTTP path outside the registry; empty for resources.
+    pub path: &'a str,
+}
+
+impl<'a> Attributes<'a> {
+    /// Something with one object.
+    #[must_use]
+    pub fn on(verb: &'a str, key: &'a Key) -> Self {
+        Self { verb, resource: key.kind.plural(), namespace: &key.namespace, name: &key.name, ..Self::default() }
+    }
+
+    /// Something with all objects of a kind, in one namespace, or everywhere when it is empty.
+    #[must_use]
+    pub fn over(verb: &'a str, kind: Kind, namespace: &'a str) -> Self {
+        Self { verb, resource: kind.plural(), namespace, ..Self::default() }
+    }
+
+    /// Something with a part of the object.
+    #[must_use]
+    pub fn part(self, subresource: &'a str) -> Self {
+        Self { subresource, ..self }
+    }
+
+    /// A path outside the registry.
+    #[must_use]
+    pub fn path(verb: &'a str, path: &'a str) -> Self {
+        Self { verb, path, ..Self::default() }
+    }
+
+    /// What an operation on `key` needs; `None` when it has no action.
+    #[must_use]
+    pub fn of(operation: &Operation, key: &'a Key) -> Option<Self> {
+        Some(match operation.action.as_ref()? {
+            Action::Create(_) => Self::on("create", key),
+            Action::Update(_) => Self::on("update", key),
+            Action::UpdateStatus(_) => Self::on("update", key).part("status"),
+            Action::Delete(_) => Self::on("delete", key),
+            Action::Bind(_) => Self::on("bind", key),
+        })
+    }
+}
+
+/// Whether it is allowed, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The binding that allows it, or what is missing.
+    pub reason: Arc<str>,
+}
+
+/// A subject as bindings name it. A service account is the user of its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Subject {
+    User(String),
+    Group(String),
+}
+
+impl Subject {
+    fn of(subject: &v1::Subject, binding_namespace: &str) -> Option<Self> {
+        match subject.kind.as_str() {
+            "User" => Some(Self::User(subject.name.clone())),
+            "Group" => Some(Self::Group(subject.name.clone())),
+            "ServiceAccount" => {
+                let own = subject.namespace.as_str();
+                let namespace = if own.is_empty() { binding_namespace } else { own };
+                Some(Self::User(service_account_username(namespace, &subject.name)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The username under which a service account acts.
+#[must_use]
+pub fn service_account_username(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}
+
+/// What one binding gives.
+#[derive(Debug, Clone)]
+struct Grant {
+    role: Key,
+    reason: Arc<str>,
+}
+
+/// Place of a grant: by namespace (empty: everywhere), subject and binding.
+type GrantKey = (String, Subject, String);
+
+/// Roles and bindings, ready to be asked. Cloning costs nothing; a clone never changes.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    roles: HashTrieMapSync<Key, Arc<[Rule]>>,
+    grants: RedBlackTreeMapSync<GrantKey, Grant>,
+    compiled_in: Arc<str>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            roles: HashTrieMapSync::new_sync(),
+            grants: RedBlackTreeMapSync::new_sync(),
+            compiled_in: Arc::from(format!("group {SERVERS_GROUP} may do everything (compiled in)")),
+        }
+    }
+}
+
+/// Whether objects of this kind say who may do what.
+#[must_use]
+pub fn is_rbac(kind: Kind) -> bool {
+    matches!(kind, Kind::Role | Kind::ClusterRole | Kind::RoleBinding | Kind::ClusterRoleBinding)
+}
+
+impl Rules {
+    /// Decides; the default is no.
+    #[must_use]
+    pub fn authorize(&self, caller: &Caller, attributes: &Attributes<'_>) -> Decision {
+        if caller.groups.iter().any(|group| group == SERVERS_GROUP) {
+            return Decision { allowed: true, reason: self.compiled_in.clone() };
+        }
+        let user = Subject::User(caller.username.clone());
+        let groups = caller.groups.iter().map(|group| Subject::Group(group.clone()));
+        for subject in std::iter::once(user).chain(groups) {
+            if let Some(reason) = self.granted("", &subject, attributes) {
+                return Decision { allowed: true, reason };
+            }
+            if !attributes.namespace.is_empty()
+                && let Some(reason) = self.granted(attributes.namespace, &subject, attributes)
+            {
+                return Decision { allowed: true, reason };
+            }
+        }
+        Decision { allowed: false, reason: missing(caller, attributes).into() }
+    }
+
+    fn granted(&self, namespace: &str, subject: &Subject, attributes: &Attributes<'_>) -> Option<Arc<str>> {
+        let start: GrantKey = (namespace.to_owned(), subject.clone(), String::new());
+        self.grants
+            .range(start..)
+            .take_while(|((ns, who, _), _)| ns == namespace && who == subject)
+            .find(|(_, grant)| self.role_allows(&grant.role, attributes))
+            .map(|(_, grant)| grant.reason.clone())
+    }
+
+    fn role_allows(&self, role: &Key, attributes: &Attributes<'_>) -> bool {
+        self.roles.get(role).is_some_and(|rules| rules.iter().any(|rule| rule.allows(attributes)))
+    }
+
+    /// Takes the change of one object in; other kinds change nothing.
+    pub(super) fn change(&mut self, before: Option<&Record>, now: Option<&Record>) {
+        if let Some(record) = before {
+            for (key, _) in grants_of(record) {
+                self.grants.remove_mut(&key);
+            }
+            self.roles.remove_mut(&record.key);
+        }
+        let Some(record) = now else { return };
+        for (key, grant) in grants_of(record) {
+            self.grants.insert_mut(key, grant);
+        }
+        if let Some(rules) = rules_of(record) {
+            self.roles.insert_mut(record.key.clone(), rules);
+        }
+    }
+}
+
+fn rules_of(record: &Record) -> Option<Arc<[Rule]>> {
+    match record.object.body.as_ref()? {
+        v1::object::Body::Role(role) => Some(role.rules.iter().map(Rule::namespaced).collect()),
+        v1::object::Body::ClusterRole(role) => Some(role.rules.iter().map(Rule::new).collect()),
+        _ => None,
+    }
+}
+
+fn grants_of(record: &Record) -> Vec<(GrantKey, Grant)> {
+    let (role_ref, subjects) = match &record.object.body {
+        Some(v1::object::Body::RoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
+        Some(v1::object::Body::ClusterRoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
+        _ => return Vec::new(),
+    };
+    let Some(role_ref) = role_ref else { return Vec::new() };
+    let namespace = &record.key.namespace;
+    let role = match role_ref.kind.as_str() {
+        "ClusterRole" => Key::cluster(Kind::ClusterRole, &*role_ref.name),
+        "Role" if !namespace.is_empty() => Key::new(Kind::Role, &**namespace, &*role_ref.name),
+        _ => return Vec::new(),
+    };
+    let reason: Arc<str> =
+        format!("{} {} gives {} {}", record.kind(), record.key.name, role_ref.kind, role_ref.name).into();
+    subjects
+        .iter()
+        .filter_map(|subject| Subject::of(subject, namespace))
+        .map(|subject| {
+            let key = (namespace.clone(), subject, record.key.name.clone());
+            (key, Grant { role: role.clone(), reason: reason.clone() })
+        })
+        .collect()
+}
+
+fn missing(caller: &Caller, attributes: &Attributes<'_>) -> String {
+    let Attributes { verb, resource, subresource, namespace, name, path } = attributes;
+    let what = match (path.is_empty(), subresource.is_empty()) {
+        (false, _) => (*path).to_owned(),
+        (true, true) => (*resource).to_owned(),
+        (true, false) => format!("{resource}/{subresource}"),
+    };
+    let name = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+    let place = match (path.is_empty(), namespace.is_empty()) {
+        (true, false) => format!(" in namespace {namespace:?}"),
+        _ => String::new(),
+    };
+    format!("user {:?} may not {verb} {what}{name}{place}: no binding gives a role that allows it", caller.username)
+}
+
+#[cfg(test)]
+mod tests;

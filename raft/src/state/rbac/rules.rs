@@ -1,0 +1,77 @@
+//! One rule of a role, taken apart once. Knows no subject.
+
+use boss_proto::v1::PolicyRule;
+
+use super::Attributes;
+
+/// A list of words in which `*` stands for all.
+#[derive(Debug)]
+enum Words {
+    All,
+    Some(Box<[String]>),
+}
+
+impl Words {
+    fn new(words: &[String]) -> Self {
+        if words.iter().any(|word| word == "*") { Self::All } else { Self::Some(words.into()) }
+    }
+
+    fn contain(&self, matches: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(words) => words.iter().any(|word| matches(word)),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Rule {
+    verbs: Words,
+    resources: Words,
+    /// Empty: every name.
+    names: Box<[String]>,
+    paths: Words,
+}
+
+impl Rule {
+    pub(super) fn new(rule: &PolicyRule) -> Self {
+        Self {
+            verbs: Words::new(&rule.verbs),
+            resources: Words::new(&rule.resources),
+            names: rule.resource_names.clone().into(),
+            paths: Words::new(&rule.non_resource_paths),
+        }
+    }
+
+    /// A rule of a Role: paths outside the registry are not a namespace's to give.
+    pub(super) fn namespaced(rule: &PolicyRule) -> Self {
+        Self { paths: Words::Some(Box::new([])), ..Self::new(rule) }
+    }
+
+    pub(super) fn allows(&self, attributes: &Attributes<'_>) -> bool {
+        if !self.verbs.contain(|verb| verb == attributes.verb) {
+            return false;
+        }
+        if !attributes.path.is_empty() {
+            return self.paths.contain(|path| path_matches(path, attributes.path));
+        }
+        !attributes.resource.is_empty()
+            && self.resources.contain(|word| resource_matches(word, attributes))
+            && (self.names.is_empty() || self.names.iter().any(|name| name == attributes.name))
+    }
+}
+
+/// `pods` is the object alone, `pods/status` one part of it, `pods/*` all its parts, `*/status` that part of all.
+fn resource_matches(word: &str, attributes: &Attributes<'_>) -> bool {
+    let (resource, part) = word.split_once('/').unwrap_or((word, ""));
+    let part_matches = part == attributes.subresource || (part == "*" && !attributes.subresource.is_empty());
+    (resource == "*" || resource == attributes.resource) && part_matches
+}
+
+/// A path, or with a `*` at its end everything that starts so.
+fn path_matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix),
+        None => pattern == path,
+    }
+}
