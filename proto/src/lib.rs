@@ -54,3 +54,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 /// The only `apiVersion` there is.
 pub const API_VERSION: &str = "boss.dev/v1";
+
+/// DNS name in the certificate of every server, whatever its address: what clients and peers verify. Which server it
+/// is stands in its URI, `boss://<cluster-id>/server/<id>`.
+pub const SERVER_DNS_NAME: &str = "boss-server";
