@@ -31,6 +31,9 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// The library that makes certificates holds one O; to drop the others silently would drop rights.
+    #[error("a certificate can name one organization, not {0}")]
+    Organizations(usize),
     /// The lifetime reaches beyond what a certificate can say.
     #[error("the lifetime is out of range")]
     Lifetime,
@@ -44,7 +47,7 @@ pub enum Error {
 pub struct Subject {
     /// CN.
     pub common_name: String,
-    /// O, one per group.
+    /// O; at most one can be issued, though [`crate::tls::PeerCertificate`] reads several.
     pub organizations: Vec<String>,
     /// Subject alternative names of type URI.
     pub uris: Vec<String>,
@@ -124,8 +127,7 @@ impl CertificateAuthority {
 }
 
 fn check_authority(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), Error> {
-    let (_, certificate) =
-        X509Certificate::from_der(der).map_err(|error| Error::Authority(error.to_string()))?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| Error::Authority(error.to_string()))?;
     if !certificate.is_ca() {
         return Err(Error::Authority("the certificate is not one of an authority".to_owned()));
     }
@@ -138,8 +140,10 @@ fn check_authority(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), Error>
 fn subject_params(subject: &Subject, now: u64) -> Result<CertificateParams, Error> {
     let mut params = base_params(now, subject.lifetime)?;
     params.distinguished_name.push(DnType::CommonName, subject.common_name.as_str());
-    for organization in &subject.organizations {
-        params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
+    match subject.organizations.as_slice() {
+        [] => {}
+        [organization] => params.distinguished_name.push(DnType::OrganizationName, organization.as_str()),
+        several => return Err(Error::Organizations(several.len())),
     }
     params.subject_alt_names = alternative_names(subject)?;
     params.use_authority_key_identifier_extension = true;

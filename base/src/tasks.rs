@@ -74,11 +74,7 @@ impl Tasks {
     /// The owner of a whole process.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            token: CancellationToken::new(),
-            registers: vec![Arc::default()],
-            failure: watch::Sender::new(None),
-        }
+        Self { token: CancellationToken::new(), registers: vec![Arc::default()], failure: watch::Sender::new(None) }
     }
 
     /// An owner inside this one: it can be stopped alone, it stops with this one, and its failures are this one's.

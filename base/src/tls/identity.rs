@@ -266,9 +266,8 @@ fn read_roots(pem: &[u8], label: &str) -> Result<RootCertStore, Error> {
 
 /// At least one certificate.
 fn read_certificates(pem: &[u8], label: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(label, error))?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| unusable(label, error))?;
     if certificates.is_empty() {
         return Err(unusable(label, "it holds no certificate in PEM"));
     }

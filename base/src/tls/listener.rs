@@ -67,8 +67,8 @@ impl Acceptor {
 fn peer_certificate(tls: &tokio_rustls::server::TlsStream<TcpStream>) -> io::Result<Option<Arc<PeerCertificate>>> {
     let Some(chain) = tls.get_ref().1.peer_certificates() else { return Ok(None) };
     let Some(der) = chain.first() else { return Ok(None) };
-    let certificate = PeerCertificate::from_der(der)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let certificate =
+        PeerCertificate::from_der(der).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Some(Arc::new(certificate)))
 }
 

@@ -59,9 +59,7 @@ impl PeerCertificate {
 
 /// A part that is no text must not silently vanish: who could then tell it from one that never was there?
 fn texts<'a>(parts: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Result<Vec<String>, BadCertificate> {
-    parts
-        .map(|part| part.as_str().map(str::to_owned).map_err(|error| BadCertificate(error.to_string())))
-        .collect()
+    parts.map(|part| part.as_str().map(str::to_owned).map_err(|error| BadCertificate(error.to_string()))).collect()
 }
 
 fn uri(name: &GeneralName<'_>) -> Option<String> {
