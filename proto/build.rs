@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "boss/v1/auth.proto",
     "boss/v1/node_session.proto",
     "boss/raft/v1/command.proto",
+    "boss/raft/v1/peer.proto",
     "boss/peer/v1/forward.proto",
 ];
 

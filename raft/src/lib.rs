@@ -1,4 +1,24 @@
 //! Consensus and the replicated registry: commands in, outcomes out, log and sled below. The only crate that names
-//! openraft or sled.
+//! openraft or sled; knows no user-facing API.
+
+pub mod handle;
+pub mod reads;
+pub mod watch;
 
 pub mod state;
+
+pub mod config;
+pub mod types;
+
+pub mod codec;
+pub mod network;
+
+pub mod metric_definitions;
+
+pub use config::{Config, ElectionProfile};
+pub use handle::{Handle, InitializeError, Leadership, ProposeError, Role, StartError, Status, start};
+pub use network::{DialError, PeerDialer, PeerId, PeerIdentity};
+pub use reads::ReadError;
+pub use state::Interest;
+pub use types::Member;
+pub use watch::{WatchError, Watcher};

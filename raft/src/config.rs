@@ -1,0 +1,131 @@
+//! What a consensus server is started with. Knows no file format and no flags.
+
+use std::{path::PathBuf, time::Duration};
+
+use boss_proto::ids::{ClusterId, ServerId};
+
+/// How patient the servers are with a silent leader; the disk's fsync decides which one fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ElectionProfile {
+    /// For one machine or a fast network with fast disks.
+    Fast,
+    /// For one data centre with ordinary disks.
+    #[default]
+    Standard,
+    /// For disks whose fsync takes tens of milliseconds.
+    SlowDisk,
+}
+
+impl ElectionProfile {
+    /// How often a leader shows that it is alive.
+    #[must_use]
+    pub fn heartbeat_interval(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fast => 50,
+            Self::Standard => 100,
+            Self::SlowDisk => 200,
+        })
+    }
+
+    /// Shortest silence after which a server stands for election.
+    #[must_use]
+    pub fn election_timeout_min(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fast => 150,
+            Self::Standard => 300,
+            Self::SlowDisk => 1_000,
+        })
+    }
+
+    /// Longest silence after which a server stands for election; also the lease that a vote grants.
+    #[must_use]
+    pub fn election_timeout_max(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fast => 300,
+            Self::Standard => 600,
+            Self::SlowDisk => 2_000,
+        })
+    }
+
+    /// As configuration files write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Standard => "standard",
+            Self::SlowDisk => "slow-disk",
+        }
+    }
+}
+
+/// The text names no profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no election profile; use fast, standard or slow-disk")]
+pub struct UnknownProfile(pub String);
+
+impl std::str::FromStr for ElectionProfile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
+        [Self::Fast, Self::Standard, Self::SlowDisk]
+            .into_iter()
+            .find(|profile| profile.as_str() == text)
+            .ok_or_else(|| UnknownProfile(text.to_owned()))
+    }
+}
+
+/// What a consensus server is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This server; never the id of another one, also not of one that is gone.
+    pub server_id: ServerId,
+    /// The cluster that the data directory and the peers must belong to.
+    pub cluster_id: ClusterId,
+    /// Holds `log/`, `state/` and `snapshots/`; created when missing.
+    pub data_dir: PathBuf,
+    /// How fast a lost leader is replaced.
+    pub profile: ElectionProfile,
+    /// Bounds of the log and when it is compacted.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The usual limits and profile.
+    #[must_use]
+    pub fn new(server_id: ServerId, cluster_id: ClusterId, data_dir: PathBuf) -> Self {
+        Self { server_id, cluster_id, data_dir, profile: ElectionProfile::default(), limits: Limits::default() }
+    }
+}
+
+/// Bounds of the log and when it is compacted.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Size of one preallocated segment file of the log, in bytes.
+    pub segment_bytes: u64,
+    /// Encoded bytes of recent entries that are kept in memory for replication and apply.
+    pub cache_bytes: usize,
+    /// Log bytes after which a snapshot is taken.
+    pub snapshot_every_bytes: u64,
+    /// Entries after which a snapshot is taken.
+    pub snapshot_every_entries: u64,
+    /// Time after which a snapshot is taken when anything was applied since the last.
+    pub snapshot_every: Duration,
+    /// Entries kept behind the snapshot, so that a server that was away catches up without one.
+    pub keep_entries: u64,
+    /// Bytes of entries kept behind the snapshot; the smaller of both bounds counts.
+    pub keep_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            cache_bytes: 64 << 20,
+            snapshot_every_bytes: 256 << 20,
+            snapshot_every_entries: 200_000,
+            snapshot_every: Duration::from_secs(30 * 60),
+            keep_entries: 100_000,
+            keep_bytes: 1 << 30,
+        }
+    }
+}
