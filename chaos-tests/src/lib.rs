@@ -1,1 +1,9 @@
-//! boss-chaos-tests
+//! Runs whole clusters of real processes on this machine, disturbs them, and looks at what they promised.
+//! The library is the harness; the tests are in `tests/`, one file per subject.
+
+pub mod binaries;
+pub mod ports;
+pub mod proc;
+pub mod process;
+pub mod run_folder;
+pub mod wait;
