@@ -11,12 +11,12 @@ use arc_swap::ArcSwap;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::{Resumption, WebPkiServerVerifier},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::TLS13,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
-use super::{ALPN, ClientAuth, PeerCertificate, provider};
+use super::{ALPN, BadCertificate, ClientAuth, PeerCertificate, provider};
 use crate::{
     files,
     tasks::{OnExit, Tasks},
@@ -90,6 +90,7 @@ pub(super) struct Loaded {
     pem: Pem,
     own: Option<Arc<PeerCertificate>>,
     servers: Option<Servers>,
+    callers: Arc<dyn ClientCertVerifier>,
     pub(super) client: Arc<ClientConfig>,
 }
 
@@ -143,6 +144,19 @@ impl Identity {
         self.0.loaded.load().own.clone()
     }
 
+    /// Checks a caller's chain (DER, leaf first) as the acceptor does at a handshake, for a connection that
+    /// somebody else holds. `now` is in seconds since the Unix epoch. Says nothing about who has the key.
+    pub fn verify_client<B: AsRef<[u8]>>(&self, chain: &[B], now: u64) -> Result<PeerCertificate, BadCertificate> {
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_ref())).collect();
+        let (leaf, intermediates) = chain.split_first().ok_or_else(|| BadCertificate("there is none".to_owned()))?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        self.loaded()
+            .callers
+            .verify_client_cert(leaf, intermediates, now)
+            .map_err(|error| BadCertificate(error.to_string()))?;
+        PeerCertificate::from_der(leaf)
+    }
+
     pub(super) fn loaded(&self) -> Arc<Loaded> {
         self.0.loaded.load_full()
     }
@@ -183,7 +197,8 @@ impl Loaded {
             }),
             None => None,
         };
-        Ok(Self { pem, own: own.map(|own| own.names), servers, client })
+        let callers = client_verifier(&roots, ClientAuth::Required, labels)?;
+        Ok(Self { pem, own: own.map(|own| own.names), servers, callers, client })
     }
 
     /// `None` for an identity without a certificate of its own.
@@ -237,12 +252,7 @@ fn server_config(
     client_auth: ClientAuth,
     labels: &Labels,
 ) -> Result<ServerConfig, Error> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
-    let verifier = match client_auth {
-        ClientAuth::Required => verifier,
-        ClientAuth::Optional => verifier.allow_unauthenticated(),
-    };
-    let verifier = verifier.build().map_err(|error| unusable(&labels.ca, error))?;
+    let verifier = client_verifier(roots, client_auth, labels)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| unusable("TLS 1.3", error))?
@@ -254,6 +264,19 @@ fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+fn client_verifier(
+    roots: &Arc<RootCertStore>,
+    client_auth: ClientAuth,
+    labels: &Labels,
+) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
+    let verifier = match client_auth {
+        ClientAuth::Required => verifier,
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+    };
+    verifier.build().map_err(|error| unusable(&labels.ca, error))
 }
 
 fn read_roots(pem: &[u8], label: &str) -> Result<RootCertStore, Error> {

@@ -25,14 +25,14 @@ pub struct PeerCertificate {
     pub not_before: i64,
     /// Seconds since the Unix epoch.
     pub not_after: i64,
-    /// The certificate itself.
+    /// The certificate itself; intermediates that came with it are not kept.
     pub der: Vec<u8>,
 }
 
 /// The bytes are no certificate that we understand.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the certificate cannot be read: {0}")]
-pub struct BadCertificate(String);
+pub struct BadCertificate(pub(super) String);
 
 impl PeerCertificate {
     /// Reads a DER certificate.

@@ -2,6 +2,7 @@ use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -308,4 +309,23 @@ async fn the_listener_ends_with_its_tasks_and_frees_the_port() {
     let service = serve(identity(&authority, "service"), ClientAuth::Required, limits()).await;
     service.tasks.stop(SOON).await.unwrap();
     tokio::net::TcpListener::bind(service.address).await.unwrap();
+}
+
+#[test]
+fn a_callers_chain_is_judged_as_at_a_handshake() {
+    let (ours, theirs) = (CertificateAuthority::generate("x").unwrap(), CertificateAuthority::generate("x").unwrap());
+    let judge = identity(&ours, "service");
+    let now = 1_700_000_000;
+    let der = |authority: &CertificateAuthority, subject: &Subject| {
+        let issued = authority.issue_at(subject, now).unwrap();
+        CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).unwrap().to_vec()
+    };
+    let good = der(&ours, &subject("anna"));
+    assert_eq!(judge.verify_client(&[&good], now).unwrap().common_name, "anna");
+    judge.verify_client(&[&good], now + 3_601).unwrap_err();
+    judge.verify_client(&[&good], now - 301).unwrap_err();
+    judge.verify_client(&[der(&theirs, &subject("anna"))], now).unwrap_err();
+    judge.verify_client(&[der(&ours, &Subject { client_auth: false, ..subject("anna") })], now).unwrap_err();
+    judge.verify_client(&[b"junk"], now).unwrap_err();
+    judge.verify_client::<&[u8]>(&[], now).unwrap_err();
 }
