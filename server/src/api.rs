@@ -1,1 +1,6 @@
-//! The gRPC services. Knows no controller and no scheduler.
+//! The gRPC services: from message to write or read and back. Knows no controller and no scheduler.
+
+mod error;
+pub mod status;
+
+pub use error::Error;

@@ -1,1 +1,382 @@
-//! The server's configuration from file, flags and environment. Knows nothing of what is built from it.
+//! The server's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
+
+mod reader;
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use boss_base::tls;
+use boss_proto::ids::{ClusterId, ServerId};
+use boss_raft::{ElectionProfile, Member};
+use clap::Parser;
+
+use self::reader::{Problems, Section};
+
+/// The control plane of Boss: one replica of three or five.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(
+    name = "boss-server",
+    version,
+    after_help = "Exit codes: 0 clean stop, 1 runtime failure, 2 bad configuration or arguments."
+)]
+pub struct Args {
+    /// The configuration file (TOML).
+    #[arg(long, env = "BOSS_SERVER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Id of this server; never the id of another one, also not of one that is gone.
+    #[arg(long, env = "BOSS_SERVER_ID", value_name = "N")]
+    pub id: Option<u64>,
+    /// Where the log, the registry and the snapshots are kept.
+    #[arg(long, env = "BOSS_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the API.
+    #[arg(long, env = "BOSS_BIND", value_name = "ADDR:PORT")]
+    pub bind: Option<String>,
+    /// Address for the other servers.
+    #[arg(long, env = "BOSS_BIND_PEER", value_name = "ADDR:PORT")]
+    pub bind_peer: Option<String>,
+    /// Address for health and metrics.
+    #[arg(long, env = "BOSS_BIND_HTTP", value_name = "ADDR:PORT")]
+    pub bind_http: Option<String>,
+    /// How fast a lost leader is replaced: fast, standard or slow-disk.
+    #[arg(long, env = "BOSS_PROFILE", value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Form the cluster with the configured members, once and on one server only; nothing happens when it is formed.
+    #[arg(long)]
+    pub initialize: bool,
+    /// json or text.
+    #[arg(long, env = "BOSS_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// Everything a server is built from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This server.
+    pub id: ServerId,
+    /// What people call it.
+    pub name: String,
+    /// The cluster it belongs to.
+    pub cluster_id: ClusterId,
+    /// Where the log, the registry and the snapshots are kept.
+    pub data_dir: PathBuf,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Its certificate, key and the cluster's CA.
+    pub tls: tls::Files,
+    /// Public keys of those who sign tokens.
+    pub token_keys: Vec<PathBuf>,
+    /// How fast a lost leader is replaced.
+    pub profile: ElectionProfile,
+    /// The members of the cluster when it is formed; this server is one of them.
+    pub members: Vec<Member>,
+    /// Whether this server forms the cluster if there is none yet.
+    pub initialize: bool,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// The three ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// For clients and nodes.
+    pub api: SocketAddr,
+    /// For the other servers.
+    pub peer: SocketAddr,
+    /// For health and metrics, without TLS.
+    pub http: SocketAddr,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key in the file, the flag, or the file itself.
+    pub at: String,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.reason)
+    }
+}
+
+impl Config {
+    /// Reads the file, lays flags and environment over it, and checks everything; returns all problems at once.
+    pub fn load(args: &Args) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let (table, folder) = read_file(args.config.as_deref(), &mut problems);
+        if !problems.is_empty() {
+            return Err(problems.into_vec());
+        }
+        let config = Raw::read(Section::root(table), args, &folder, &mut problems);
+        check_relations(&config, &mut problems);
+        if problems.is_empty() { config.finish().ok_or_else(Vec::new) } else { Err(problems.into_vec()) }
+    }
+
+    /// The member that this server is.
+    #[must_use]
+    pub fn myself(&self) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == self.id)
+    }
+}
+
+/// The values that could be read; a missing one has its problem noted already.
+struct Raw {
+    id: Option<ServerId>,
+    name: Option<String>,
+    cluster_id: Option<ClusterId>,
+    data_dir: Option<PathBuf>,
+    api: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    tls: Option<tls::Files>,
+    token_keys: Vec<PathBuf>,
+    profile: Option<ElectionProfile>,
+    members: Vec<Member>,
+    initialize: bool,
+    log_format: Option<LogFormat>,
+}
+
+impl Raw {
+    fn read(mut root: Section, args: &Args, folder: &Path, problems: &mut Problems) -> Self {
+        let path = |text: String| folder.join(text);
+        let id = read_id(&mut root, args, problems);
+        let name = root.required_text("name", problems);
+        let cluster_id = root.required_text("cluster_id", problems).map(ClusterId::from);
+        let file_data_dir = root.text("data_dir", problems).map(path);
+        let data_dir = args.data_dir.clone().or(file_data_dir);
+        if data_dir.is_none() {
+            problems.add("data_dir", "is missing: set it in the file or with --data-dir");
+        }
+
+        let mut listen = root.section("listen", problems);
+        let api = listen.address("api", args.bind.as_deref(), "--bind", problems);
+        let peer = listen.address("peer", args.bind_peer.as_deref(), "--bind-peer", problems);
+        let http = listen.address("http", args.bind_http.as_deref(), "--bind-http", problems);
+        listen.finish(problems);
+
+        let mut advertise = root.section("advertise", problems);
+        let advertised_api = advertise.text("api", problems);
+        let advertised_peer = advertise.text("peer", problems);
+        advertise.finish(problems);
+
+        let tls = read_tls(&mut root, folder, problems);
+        let mut tokens = root.section("tokens", problems);
+        let token_keys: Vec<PathBuf> = tokens.texts("keys", problems).into_iter().map(path).collect();
+        tokens.finish(problems);
+
+        let profile = read_profile(&mut root, args, problems);
+        let log_format = read_log_format(&mut root, args, problems);
+        let mut members = read_members(&mut root, problems);
+        root.finish(problems);
+        override_advertised(&mut members, id, advertised_api, advertised_peer);
+        let initialize = args.initialize;
+        Self {
+            id,
+            name,
+            cluster_id,
+            data_dir,
+            api,
+            peer,
+            http,
+            tls,
+            token_keys,
+            profile,
+            members,
+            initialize,
+            log_format,
+        }
+    }
+
+    fn finish(self) -> Option<Config> {
+        Some(Config {
+            id: self.id?,
+            name: self.name?,
+            cluster_id: self.cluster_id?,
+            data_dir: self.data_dir?,
+            listen: Listen { api: self.api?, peer: self.peer?, http: self.http? },
+            tls: self.tls?,
+            token_keys: self.token_keys,
+            profile: self.profile?,
+            members: self.members,
+            initialize: self.initialize,
+            log_format: self.log_format?,
+        })
+    }
+}
+
+fn read_file(path: Option<&Path>, problems: &mut Problems) -> (toml::Table, PathBuf) {
+    let Some(path) = path else {
+        problems.add("--config", "is missing: name the configuration file");
+        return Default::default();
+    };
+    let at = path.display().to_string();
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let table = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")).and_then(|text| {
+        text.parse::<toml::Table>().map_err(|error| format!("is not TOML: {}", error.to_string().trim_end()))
+    });
+    match table {
+        Ok(table) => (table, folder),
+        Err(reason) => {
+            problems.add(at, reason);
+            (toml::Table::new(), folder)
+        }
+    }
+}
+
+fn read_id(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<ServerId> {
+    let file_id = root.number("id", problems);
+    match args.id.or(file_id) {
+        Some(0) => problems.none("id", "must be 1 or more"),
+        Some(id) => Some(ServerId(id)),
+        None => problems.none("id", "is missing: set it in the file or with --id"),
+    }
+}
+
+fn read_tls(root: &mut Section, folder: &Path, problems: &mut Problems) -> Option<tls::Files> {
+    let mut section = root.section("tls", problems);
+    let [certificate, key, ca] =
+        ["certificate", "key", "ca"].map(|name| section.required_text(name, problems).map(|text| folder.join(text)));
+    section.finish(problems);
+    Some(tls::Files { certificate: certificate?, key: key?, ca: ca? })
+}
+
+fn read_profile(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<ElectionProfile> {
+    let mut raft = root.section("raft", problems);
+    let from_file = raft.text("profile", problems);
+    raft.finish(problems);
+    match args.profile.clone().or(from_file) {
+        None => Some(ElectionProfile::default()),
+        Some(text) => text.parse().map_err(|error| problems.add("raft.profile", format!("{error}"))).ok(),
+    }
+}
+
+fn read_log_format(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<LogFormat> {
+    let mut log = root.section("log", problems);
+    let from_file = log.text("format", problems);
+    log.finish(problems);
+    match args.log_format.clone().or(from_file).as_deref() {
+        None | Some("text") => Some(LogFormat::Text),
+        Some("json") => Some(LogFormat::Json),
+        Some(other) => problems.none("log.format", format!("{other:?} is no log format: use text or json")),
+    }
+}
+
+fn read_members(root: &mut Section, problems: &mut Problems) -> Vec<Member> {
+    let mut members = Vec::new();
+    for mut section in root.sections("members", problems) {
+        let id = section.number("id", problems);
+        if id.is_none_or(|id| id == 0) {
+            problems.add(section.path("id"), "is missing or 0: each member has an id from 1");
+        }
+        let name = section.required_text("name", problems);
+        let peer = section.required_text("peer", problems);
+        let api = section.required_text("api", problems);
+        for (key, address) in [("peer", &peer), ("api", &api)] {
+            if address.as_deref().is_some_and(|address| !is_host_and_port(address)) {
+                problems.add(section.path(key), "must be HOST:PORT");
+            }
+        }
+        section.finish(problems);
+        if let (Some(id), Some(name), Some(peer), Some(api)) = (id, name, peer, api) {
+            members.push(Member { id: ServerId(id), name, peer, api });
+        }
+    }
+    members
+}
+
+fn override_advertised(members: &mut [Member], id: Option<ServerId>, api: Option<String>, peer: Option<String>) {
+    let Some(myself) = members.iter_mut().find(|member| Some(member.id) == id) else { return };
+    if let Some(api) = api {
+        myself.api = api;
+    }
+    if let Some(peer) = peer {
+        myself.peer = peer;
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn check_relations(config: &Raw, problems: &mut Problems) {
+    check_ports_differ(config, problems);
+    check_members(config, problems);
+    if let Some(tls) = &config.tls {
+        check_readable("tls.certificate", &tls.certificate, problems);
+        check_readable("tls.ca", &tls.ca, problems);
+        if check_readable("tls.key", &tls.key, problems) {
+            check_private("tls.key", &tls.key, problems);
+        }
+    }
+    for (index, key) in config.token_keys.iter().enumerate() {
+        check_readable(&format!("tokens.keys[{index}]"), key, problems);
+    }
+}
+
+fn check_ports_differ(config: &Raw, problems: &mut Problems) {
+    let listeners = [("listen.api", config.api), ("listen.peer", config.peer), ("listen.http", config.http)];
+    for (index, (later, address)) in listeners.iter().enumerate() {
+        for (earlier, other) in &listeners[..index] {
+            // Port 0 lets the system choose, so two of them do not clash.
+            if address.is_some_and(|address| address.port() != 0) && address == other {
+                problems.add(*later, format!("is the same address as {earlier}"));
+            }
+        }
+    }
+}
+
+fn check_members(config: &Raw, problems: &mut Problems) {
+    if config.members.is_empty() {
+        problems.add("members", "is empty: list every server of the cluster, this one too");
+        return;
+    }
+    let ids: BTreeSet<_> = config.members.iter().map(|member| member.id).collect();
+    if ids.len() < config.members.len() {
+        problems.add("members", "two members have the same id");
+    }
+    if let Some(id) = config.id.filter(|id| !ids.contains(id)) {
+        problems.add("id", format!("{id} is not among the members"));
+    }
+    let addresses: BTreeSet<_> = config.members.iter().flat_map(|member| [&member.peer, &member.api]).collect();
+    if addresses.len() < config.members.len() * 2 {
+        problems.add("members", "two members, or the API and the peer port of one, have the same address");
+    }
+}
+
+fn check_readable(at: &str, path: &Path, problems: &mut Problems) -> bool {
+    match fs::File::open(path) {
+        Ok(_) => true,
+        Err(error) => {
+            problems.add(at, format!("{} cannot be read: {error}", path.display()));
+            false
+        }
+    }
+}
+
+fn check_private(at: &str, path: &Path, problems: &mut Problems) {
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        problems.add(at, format!("{} has mode {mode:o}, others could read the key: chmod 600 it", path.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,151 @@
-//! Every write's way to the log.
+//! Every write's way to the log: admitted here when this server leads, else passed on to the leader once, with the
+//! caller's own credential. Knows no transport of callers.
+
+mod error;
+mod forwarding;
+mod peers;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use boss_base::clock::Clock;
+use boss_proto::{
+    ids::{ServerId, Uid},
+    key::Key,
+    raft::v1::Operation,
+};
+use boss_raft::{
+    Handle, Leadership,
+    state::{Outcome, View},
+};
+
+pub use self::{
+    error::Error,
+    peers::{Peers, Unreachable},
+    wire::Reply,
+};
+use crate::{
+    admission::{self, Write},
+    auth::{Authenticator, Identity},
+    metric_definitions as metric,
+};
+
+/// A write that finds no leader waits for one this long: an election takes a second or two.
+const LEADER_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks for a leader that both sides can agree on.
+const LEADER_RETRY: Duration = Duration::from_millis(25);
+/// Times that what admission saw may change under a write before the caller is told to come again.
+const ADMISSIONS_MAX: usize = 8;
+
+/// Takes writes. Cheap to clone.
+#[derive(Clone)]
+pub struct Writes(Arc<Shared>);
+
+struct Shared {
+    id: ServerId,
+    raft: Handle,
+    authenticator: Authenticator,
+    peers: Peers,
+    clock: Arc<dyn Clock>,
+}
+
+/// What writes need.
+pub struct Parts {
+    /// This server.
+    pub id: ServerId,
+    /// The registry.
+    pub raft: Handle,
+    /// Verifies the credentials of forwarded writes again.
+    pub authenticator: Authenticator,
+    /// The other servers.
+    pub peers: Peers,
+    /// For deadlines.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What to do about one attempt.
+enum Attempt {
+    Done(Reply),
+    /// Nothing happened: another leader must be found.
+    NoLeader,
+}
+
+impl Writes {
+    /// The door for all writes of this server.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { id, raft, authenticator, peers, clock } = parts;
+        Self(Arc::new(Shared { id, raft, authenticator, peers, clock }))
+    }
+
+    /// Does one write of an authenticated caller, wherever the leader is.
+    pub async fn submit(&self, identity: &Identity, write: Write) -> Result<Reply, Error> {
+        let give_up_at = self.0.clock.monotonic() + LEADER_WAIT;
+        loop {
+            let attempt = match self.leader() {
+                Some(leader) if leader == self.0.id => self.admit_and_propose(identity, &write).await?,
+                Some(leader) => self.forward(leader, identity, &write).await?,
+                None => Attempt::NoLeader,
+            };
+            match attempt {
+                Attempt::Done(reply) => return Ok(reply),
+                Attempt::NoLeader if self.0.clock.monotonic() >= give_up_at => return Err(Error::NoLeader),
+                Attempt::NoLeader => self.wait_for_news().await,
+            }
+        }
+    }
+
+    /// Proposes operations of the leader's own loops. `term` is the one in which the loop was started; apply refuses
+    /// them when another leader has taken over since.
+    pub async fn submit_as_leader(&self, term: u64, operations: Vec<Operation>) -> Result<Vec<Outcome>, Error> {
+        let leadership = *self.0.raft.leadership().borrow();
+        if !leadership.is_self || leadership.term != term {
+            return Err(Error::NotLeader);
+        }
+        let stamp = |operation| Operation { leader_term: Some(term), ..operation };
+        Ok(self.0.raft.propose(operations.into_iter().map(stamp).collect()).await?)
+    }
+
+    /// The leader that a write should go to now, if it can take one.
+    fn leader(&self) -> Option<ServerId> {
+        let Leadership { leader, is_self, ready, .. } = *self.0.raft.leadership().borrow();
+        // A new leader admits nothing before it has applied what its predecessors acknowledged.
+        if is_self { ready.then_some(self.0.id) } else { leader.filter(|leader| *leader != self.0.id) }
+    }
+
+    async fn wait_for_news(&self) {
+        let mut leadership = self.0.raft.leadership();
+        leadership.mark_unchanged();
+        // A change that nobody announces here, like a peer that has come up, is found by looking again.
+        let _ = tokio::time::timeout(LEADER_RETRY, leadership.changed()).await;
+    }
+
+    /// The leader's part, for its own callers and for forwarded ones.
+    async fn admit_and_propose(&self, identity: &Identity, write: &Write) -> Result<Attempt, Error> {
+        for _ in 0..ADMISSIONS_MAX {
+            let view: View = self.0.raft.view();
+            let operation = admission::admit(&view, identity, write.clone(), Uid::random())?;
+            let key = wire::key_of(&operation);
+            let mut outcomes = match self.0.raft.propose(vec![operation]).await {
+                Ok(outcomes) => outcomes,
+                Err(boss_raft::ProposeError::NotLeader { .. }) => return Ok(Attempt::NoLeader),
+                Err(error) => return Err(Error::from_propose(error, write)),
+            };
+            match outcomes.pop() {
+                Some(Outcome::Readmit) => metrics::counter!(metric::WRITES_READMITTED).increment(1),
+                Some(outcome) => return reply(outcome, key).map(Attempt::Done),
+                None => return Err(Error::Unknown { retryable: write.request_id.is_some() }),
+            }
+        }
+        Err(Error::Unsettled)
+    }
+}
+
+fn reply(outcome: Outcome, key: Option<Key>) -> Result<Reply, Error> {
+    match outcome {
+        Outcome::Written { record, revision } => Ok(Reply::written(&record, revision)),
+        Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone)),
+        Outcome::Readmit => Err(Error::Unsettled),
+        Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection }),
+    }
+}

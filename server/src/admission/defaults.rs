@@ -1,0 +1,75 @@
+//! What a manifest need not say. Defaults depend on the object alone, so that the same manifest always means the same.
+
+use boss_proto::{
+    intent::{Isolation, NetworkMode, RestartPolicy, SandboxClass},
+    limits::GRACE_PERIOD_SECONDS_DEFAULT,
+    v1::{self, Object, object::Body},
+};
+
+/// Name of a container that has none.
+const CONTAINER_NAME: &str = "main";
+
+/// Fills what is left out. What is wrong stays as it is, for validation to name.
+pub(super) fn fill(object: &mut Object) {
+    match object.body.as_mut() {
+        Some(Body::Pod(pod)) => pod.spec.iter_mut().for_each(fill_pod),
+        Some(Body::Node(node)) => {
+            node.spec.get_or_insert_default();
+        }
+        Some(Body::Event(event)) => event.count = event.count.max(1),
+        Some(
+            Body::Namespace(_)
+            | Body::ServiceAccount(_)
+            | Body::Role(_)
+            | Body::ClusterRole(_)
+            | Body::RoleBinding(_)
+            | Body::ClusterRoleBinding(_),
+        )
+        | None => {}
+    }
+}
+
+fn fill_pod(spec: &mut v1::PodSpec) {
+    if let Ok(class) = SandboxClass::resolve(spec) {
+        class.as_str().clone_into(&mut spec.sandbox_class);
+        spec.runtime_class.clear();
+        default(&mut spec.isolation, isolation_of(class).as_str());
+        default(&mut spec.network.get_or_insert_default().mode, network_of(class).as_str());
+    }
+    default(&mut spec.restart_policy, RestartPolicy::Never.as_str());
+    spec.termination_grace_period_seconds.get_or_insert(GRACE_PERIOD_SECONDS_DEFAULT);
+    for container in &mut spec.containers {
+        default(&mut container.name, CONTAINER_NAME);
+    }
+    for toleration in &mut spec.tolerations {
+        default(&mut toleration.operator, "Equal");
+    }
+}
+
+fn default(field: &mut String, value: &str) {
+    if field.is_empty() {
+        value.clone_into(field);
+    }
+}
+
+/// The least isolation of each class: what all of its providers give.
+fn isolation_of(class: SandboxClass) -> Isolation {
+    match class {
+        SandboxClass::Process | SandboxClass::Remote => Isolation::SharedHost,
+        SandboxClass::Container => Isolation::Namespaced,
+        SandboxClass::Wasm => Isolation::RuntimeSandboxed,
+        SandboxClass::Microvm | SandboxClass::Vm => Isolation::HardwareVirtualized,
+    }
+}
+
+/// What each class gives without anybody's help.
+fn network_of(class: SandboxClass) -> NetworkMode {
+    match class {
+        SandboxClass::Process => NetworkMode::Host,
+        SandboxClass::Container
+        | SandboxClass::Wasm
+        | SandboxClass::Microvm
+        | SandboxClass::Vm
+        | SandboxClass::Remote => NetworkMode::None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Nobody gives what they do not have: roles and bindings are checked against the rights of who writes them.
+
+use boss_proto::{
+    key::Key,
+    kind::Kind,
+    v1::{Object, PolicyRule, RoleRef, object::Body},
+};
+use boss_raft::state::{View, rbac::Attributes};
+
+use super::Refusal;
+use crate::auth::Identity;
+
+/// Refuses a role with rights, or a binding of a role with rights, that the caller lacks. `escalate` and `bind`
+/// lift the check.
+pub(super) fn check(view: &View, identity: &Identity, object: &Object) -> Result<(), Refusal> {
+    let Some(key) = object.key() else { return Ok(()) };
+    let giving = Giving { view, identity, namespace: &key.namespace };
+    match &object.body {
+        Some(Body::Role(role)) => giving.role(&key, &role.rules),
+        Some(Body::ClusterRole(role)) => giving.role(&key, &role.rules),
+        Some(Body::RoleBinding(binding)) => giving.binding(binding.role_ref.as_ref()),
+        Some(Body::ClusterRoleBinding(binding)) => giving.binding(binding.role_ref.as_ref()),
+        _ => Ok(()),
+    }
+}
+
+struct Giving<'a> {
+    view: &'a View,
+    identity: &'a Identity,
+    /// Where the rights will count; empty is everywhere.
+    namespace: &'a str,
+}
+
+impl Giving<'_> {
+    fn role(&self, key: &Key, rules: &[PolicyRule]) -> Result<(), Refusal> {
+        if self.may(&Attributes::on("escalate", key)) {
+            return Ok(());
+        }
+        self.holds_all(rules, "the role")
+    }
+
+    fn binding(&self, role: Option<&RoleRef>) -> Result<(), Refusal> {
+        let Some(key) = role.and_then(|role| self.role_key(role)) else { return Ok(()) };
+        if self.may(&Attributes { namespace: self.namespace, ..Attributes::on("bind", &key) }) {
+            return Ok(());
+        }
+        let Some(record) = self.view.get(&key) else {
+            let reason = format!("{key} does not exist, so nobody without the right to bind it can give it");
+            return Err(Refusal::Forbidden { reason });
+        };
+        match &record.object.body {
+            Some(Body::Role(role)) => self.holds_all(&role.rules, "the binding"),
+            Some(Body::ClusterRole(role)) => self.holds_all(&role.rules, "the binding"),
+            _ => Ok(()),
+        }
+    }
+
+    /// `None` for what validation has refused already.
+    fn role_key(&self, role: &RoleRef) -> Option<Key> {
+        match role.kind.as_str() {
+            "ClusterRole" => Some(Key::cluster(Kind::ClusterRole, &*role.name)),
+            "Role" => Some(Key::new(Kind::Role, self.namespace, &*role.name)),
+            _ => None,
+        }
+    }
+
+    fn holds_all(&self, rules: &[PolicyRule], giver: &str) -> Result<(), Refusal> {
+        for attributes in rules.iter().flat_map(|rule| rights_of(rule, self.namespace)) {
+            if !self.may(&attributes) {
+                return Err(Refusal::Forbidden {
+                    reason: format!("{giver} gives {}, which you do not have", name(&attributes)),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn may(&self, attributes: &Attributes<'_>) -> bool {
+        self.view.authorize(&self.identity.caller(), attributes).allowed
+    }
+}
+
+/// Each right of a rule. A `*` is asked for literally: only a `*` gives it.
+fn rights_of<'a>(rule: &'a PolicyRule, namespace: &'a str) -> Vec<Attributes<'a>> {
+    let mut rights = Vec::new();
+    for verb in &rule.verbs {
+        for resource in &rule.resources {
+            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+            rights.extend(names_of(rule).map(|name| Attributes {
+                verb,
+                resource,
+                subresource,
+                namespace,
+                name,
+                path: "",
+            }));
+        }
+        rights.extend(rule.non_resource_paths.iter().map(|path| Attributes::path(verb, path)));
+    }
+    rights
+}
+
+fn names_of(rule: &PolicyRule) -> impl Iterator<Item = &str> {
+    let every = rule.resource_names.is_empty().then_some("");
+    every.into_iter().chain(rule.resource_names.iter().map(String::as_str))
+}
+
+fn name(attributes: &Attributes<'_>) -> String {
+    let Attributes { verb, resource, subresource, name, path, .. } = attributes;
+    let what = match (path.is_empty(), subresource.is_empty()) {
+        (false, _) => (*path).to_owned(),
+        (true, true) => (*resource).to_owned(),
+        (true, false) => format!("{resource}/{subresource}"),
+    };
+    if name.is_empty() { format!("{verb} {what}") } else { format!("{verb} {what} {name}") }
+}

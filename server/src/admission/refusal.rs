@@ -1,0 +1,62 @@
+//! Why admission says no.
+
+use boss_proto::intent::Reason;
+
+/// Why a write is not proposed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Fields are wrong; at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Invalid>),
+    /// The caller has no right to it.
+    #[error("{reason}")]
+    Forbidden {
+        /// What is missing.
+        reason: String,
+    },
+    /// The object's encoding is above the limit.
+    #[error("the object has {bytes} bytes encoded, the limit is {max}")]
+    TooLarge {
+        /// Encoded size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// One wrong field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// Its path: `spec.containers[0].command`.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do instead; may be empty.
+    pub hint: String,
+    /// The stable reason, where there is one beyond "invalid".
+    pub reason: Option<Reason>,
+}
+
+impl Refusal {
+    /// One wrong field.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        let (field, problem, hint) = (field.into(), problem.into(), hint.into());
+        Self::Invalid(vec![Invalid { field, problem, hint, reason: None }])
+    }
+
+    /// The same with the fields below `prefix`.
+    #[must_use]
+    pub(super) fn inside(self, prefix: &str) -> Self {
+        match self {
+            Self::Invalid(problems) => Self::Invalid(
+                problems
+                    .into_iter()
+                    .map(|invalid| Invalid { field: format!("{prefix}.{}", invalid.field), ..invalid })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+}

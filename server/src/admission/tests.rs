@@ -1,0 +1,1 @@
+//! Each bad input, and what good input becomes.

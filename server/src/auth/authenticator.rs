@@ -1,0 +1,97 @@
+//! The one place where a credential becomes an identity, for direct and for forwarded calls alike.
+
+use std::{sync::Arc, time::Duration};
+
+use boss_base::{
+    clock::Clock,
+    jwt::{Expected, VerifyingKeys},
+    tls::{self, PeerCertificate},
+};
+use boss_proto::{
+    ids::ClusterId,
+    peer::v1::{CertificateChain, Credential, credential::Proof},
+};
+use http::HeaderMap;
+
+use super::{CertificateProblem, Error, Identity, Method, certificate, token};
+
+/// How far the clocks of whoever signs tokens and of the servers may differ.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// Turns credentials into identities.
+#[derive(Clone)]
+pub struct Authenticator {
+    cluster_id: ClusterId,
+    token_keys: Arc<VerifyingKeys>,
+    tls: tls::Identity,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// One for this cluster: its tokens' keys, and the authority that `tls` trusts.
+    #[must_use]
+    pub fn new(cluster_id: ClusterId, token_keys: VerifyingKeys, tls: tls::Identity, clock: Arc<dyn Clock>) -> Self {
+        Self { cluster_id, token_keys: Arc::new(token_keys), tls, clock }
+    }
+
+    /// The caller of a direct call. The token, when there is one, decides; what is malformed is refused, never skipped.
+    pub fn authenticate(&self, headers: &HeaderMap, certificate: Option<&PeerCertificate>) -> Result<Identity, Error> {
+        match (token::from_headers(headers)?, certificate) {
+            (Some(token), _) => self.identify_token(token),
+            (None, Some(certificate)) => self.identify_certificate(certificate),
+            (None, None) => Err(Error::Missing),
+        }
+    }
+
+    /// The caller of a call that another server passed on: everything is verified again.
+    pub fn authenticate_forwarded(&self, credential: &Credential) -> Result<Identity, Error> {
+        match &credential.proof {
+            Some(Proof::Token(token)) => self.identify_token(token),
+            Some(Proof::Certificate(chain)) => self.identify_certificate(&self.verify_chain(chain)?),
+            None => Err(Error::Missing),
+        }
+    }
+
+    /// Whether the credential of an open stream is still good.
+    pub fn check_not_expired(&self, identity: &Identity) -> Result<(), Error> {
+        let leeway = match identity.method {
+            Method::Token => LEEWAY.as_secs(),
+            Method::Certificate => 0,
+        };
+        if identity.expires_at.saturating_add(leeway) <= self.clock.unix_seconds() {
+            return Err(Error::Expired(identity.method));
+        }
+        Ok(())
+    }
+
+    /// The cluster whose credentials are taken.
+    #[must_use]
+    pub fn cluster_id(&self) -> &ClusterId {
+        &self.cluster_id
+    }
+
+    fn identify_token(&self, token: &str) -> Result<Identity, Error> {
+        let expected = Expected {
+            audience: self.cluster_id.as_str(),
+            issuer: token::ISSUER,
+            leeway: LEEWAY,
+            now: self.clock.unix_seconds(),
+        };
+        let verified = self.token_keys.verify(token, &expected).map_err(Error::Token)?;
+        token::identify(token, verified)
+    }
+
+    fn identify_certificate(&self, certificate: &PeerCertificate) -> Result<Identity, Error> {
+        let identity = certificate::identify(certificate, &self.cluster_id).map_err(Error::Certificate)?;
+        // The handshake looked at the dates, but a connection may live longer than its certificate.
+        self.check_not_expired(&identity)?;
+        Ok(identity)
+    }
+
+    fn verify_chain(&self, chain: &CertificateChain) -> Result<PeerCertificate, Error> {
+        let untrusted = |problem: String| Error::Certificate(CertificateProblem::Untrusted(problem));
+        self.tls
+            .verify_client(&chain.certificates, self.clock.unix_seconds())
+            .map_err(|error| untrusted(error.to_string()))
+    }
+}

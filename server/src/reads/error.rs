@@ -1,0 +1,63 @@
+//! Why nothing can be shown.
+
+use boss_proto::{ids::Revision, key::Key};
+use boss_raft::{ReadError, WatchError};
+
+use crate::{admission, auth};
+
+/// Why nothing can be shown.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The credential has ended while the stream was open.
+    #[error(transparent)]
+    Unauthenticated(#[from] auth::Error),
+    /// The caller has no right to it, or a field of the request is wrong.
+    #[error(transparent)]
+    Refused(#[from] admission::Refusal),
+    /// There is no such object.
+    #[error("{key} does not exist")]
+    NotFound {
+        /// What was asked for.
+        key: Key,
+    },
+    /// Nobody could confirm that this server is up to date.
+    #[error("no leader could confirm that the answer is up to date")]
+    NoLeader,
+    /// This server did not catch up in time.
+    #[error("this server has only reached revision {applied}")]
+    Behind {
+        /// What it has.
+        applied: Revision,
+    },
+    /// The server is stopping.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// What was asked for is not kept any more.
+    #[error("the registry does not keep what followed that revision any more, it is at revision {current}")]
+    Expired {
+        /// Where to go on from.
+        current: Revision,
+    },
+    /// This server serves as many watches as it can.
+    #[error("too many watches are open on this server")]
+    TooManyWatches,
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoLeader => Self::NoLeader,
+            ReadError::Behind { applied } => Self::Behind { applied },
+            ReadError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<WatchError> for Error {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Expired { current } => Self::Expired { current },
+            WatchError::Closed => Self::ShuttingDown,
+        }
+    }
+}

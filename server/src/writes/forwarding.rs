@@ -1,0 +1,86 @@
+//! The one hop to the leader, from both ends. The caller's own credential travels, never what the forwarding server
+//! concluded from it.
+
+use std::time::Duration;
+
+use boss_proto::{
+    ids::ServerId,
+    peer::v1::{ForwardedOutcome, ForwardedWrite, forwarded_outcome::Result as Forwarded},
+};
+
+use super::{Attempt, Error, Reply, Writes};
+use crate::{admission::Write, api::status, auth::Identity, metric_definitions as metric};
+
+/// A leader that says nothing for so long is gone or cut off; whether it did the write is then unknown.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Writes {
+    /// Passes the write on to `leader`.
+    pub(super) async fn forward(&self, leader: ServerId, identity: &Identity, write: &Write) -> Result<Attempt, Error> {
+        let Ok(mut client) = self.0.peers.client(leader) else { return Ok(Attempt::NoLeader) };
+        let (method, request) = write.encode();
+        let mut message = tonic::Request::new(ForwardedWrite {
+            method: method.to_owned(),
+            request,
+            credential: Some(identity.credential.clone()),
+            from_server: self.0.id.0,
+        });
+        message.set_timeout(ANSWER_TIMEOUT);
+        metrics::counter!(metric::WRITES_FORWARDED).increment(1);
+        match client.write(message).await {
+            Ok(response) => read_outcome(write, response.into_inner()),
+            // With a request id the write can be sent again whatever became of it; without one nobody can tell.
+            Err(status) if write.request_id.is_some() || never_arrived(&status) => {
+                tracing::debug!(%leader, %status, "the leader cannot be reached");
+                Ok(Attempt::NoLeader)
+            }
+            Err(status) => {
+                tracing::info!(%leader, %status, "a forwarded write was lost");
+                Err(Error::Unknown { retryable: false })
+            }
+        }
+    }
+
+    /// The leader's end: authenticates again, admits once, never passes on.
+    pub async fn handle_forwarded(&self, forwarded: ForwardedWrite) -> ForwardedOutcome {
+        let result = match self.do_forwarded(forwarded).await {
+            Ok(reply) => Forwarded::Response(reply.encode()),
+            Err(error) => Forwarded::Refusal(status::to_refusal(&error.into())),
+        };
+        ForwardedOutcome { result: Some(result) }
+    }
+
+    async fn do_forwarded(&self, forwarded: ForwardedWrite) -> Result<Reply, Error> {
+        let ForwardedWrite { method, request, credential, .. } = forwarded;
+        let identity = self.0.authenticator.authenticate_forwarded(&credential.unwrap_or_default())?;
+        let write = Write::decode(&method, request)?;
+        if self.leader() != Some(self.0.id) {
+            return Err(Error::NotLeader);
+        }
+        match self.admit_and_propose(&identity, &write).await? {
+            Attempt::Done(reply) => Ok(reply),
+            Attempt::NoLeader => Err(Error::NotLeader),
+        }
+    }
+}
+
+fn read_outcome(write: &Write, outcome: ForwardedOutcome) -> Result<Attempt, Error> {
+    match outcome.result {
+        Some(Forwarded::Response(encoded)) => Reply::decode(write, encoded).map(Attempt::Done),
+        Some(Forwarded::Refusal(refusal)) if status::says_not_leader(&refusal) => Ok(Attempt::NoLeader),
+        Some(Forwarded::Refusal(refusal)) => Err(Error::Forwarded(refusal)),
+        None => Err(Error::BadMessage("the leader's answer is empty".to_owned())),
+    }
+}
+
+/// Whether the connection failed before the request could have been sent.
+fn never_arrived(status: &tonic::Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<boss_base::tls::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
