@@ -14,6 +14,8 @@ pub mod record;
 pub mod registry;
 pub mod requests;
 pub mod rows;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use apply::{Applied, Position, apply};
 pub use digest::Digest;

@@ -89,7 +89,7 @@ fn check_leader(operation: &Operation, at: Position) -> Refused<()> {
     }
 }
 
-fn key_of(operation: &Operation) -> Refused<Key> {
+pub(super) fn key_of(operation: &Operation) -> Refused<Key> {
     let object = |object: &Option<v1::Object>| object.as_ref().and_then(v1::Object::key).map(|key| key.to_proto());
     let key = match &operation.action {
         Some(Action::Create(create)) => object(&create.object),

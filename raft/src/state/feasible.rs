@@ -8,12 +8,13 @@ mod selectors;
 
 use boss_proto::{
     intent::TaintEffect,
-    v1::{Node, PodSpec, Provider},
+    v1::{Node, PodSpec, Provider, Taint},
 };
 
 pub use self::{
     amounts::{Amounts, Used},
     rejected::Rejected,
+    selectors::term_matches,
 };
 
 /// Label that `spec.region` asks for.
@@ -57,19 +58,22 @@ fn check_node(node: &Node, rejected: &mut Vec<Rejected>) {
 
 fn check_taints(pod: &PodSpec, node: &Node, rejected: &mut Vec<Rejected>) {
     let taints = node.spec.iter().flat_map(|spec| &spec.taints);
-    for taint in taints.filter(|taint| taint.effect != TaintEffect::PreferNoSchedule.as_str()) {
-        let tolerated = pod.tolerations.iter().any(|toleration| {
-            let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
-            let exists = toleration.operator == "Exists";
-            let key = toleration.key == taint.key || (exists && toleration.key.is_empty());
-            effect && key && (exists || toleration.value == taint.value)
-        });
-        if !tolerated {
-            let shown =
-                if taint.value.is_empty() { taint.key.clone() } else { format!("{}={}", taint.key, taint.value) };
-            rejected.push(Rejected::Taint { taint: format!("{shown}:{}", taint.effect) });
-        }
+    let hard = taints.filter(|taint| taint.effect != TaintEffect::PreferNoSchedule.as_str());
+    for taint in hard.filter(|taint| !tolerates(pod, taint)) {
+        let shown = if taint.value.is_empty() { taint.key.clone() } else { format!("{}={}", taint.key, taint.value) };
+        rejected.push(Rejected::Taint { taint: format!("{shown}:{}", taint.effect) });
     }
+}
+
+/// Whether the pod puts up with the taint.
+#[must_use]
+pub fn tolerates(pod: &PodSpec, taint: &Taint) -> bool {
+    pod.tolerations.iter().any(|toleration| {
+        let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
+        let exists = toleration.operator == "Exists";
+        let key = toleration.key == taint.key || (exists && toleration.key.is_empty());
+        effect && key && (exists || toleration.value == taint.value)
+    })
 }
 
 #[cfg(test)]

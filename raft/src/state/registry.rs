@@ -339,6 +339,14 @@ fn epoch_digest(namespace: &str, revision: Revision) -> Digest {
 #[derive(Debug, Clone, Default)]
 pub struct View(Arc<Registry>);
 
+impl View {
+    /// A state that goes on from here.
+    #[must_use]
+    pub fn to_state(&self) -> State {
+        State { registry: (*self.0).clone(), panics: 0 }
+    }
+}
+
 impl Deref for View {
     type Target = Registry;
 

@@ -1,1 +1,302 @@
-//! The state as rows of keys and values: what the store behind and the snapshot files hold. Knows no store and no file.
+//! The state as rows of keys and values: what the store behind and the snapshot files hold. One form for both, so
+//! that one loader checks both. Knows no store and no file.
+
+use std::sync::Arc;
+
+use boss_proto::{
+    ids::{Revision, Uid},
+    key::Key,
+};
+use bytes::Bytes;
+use prost::Message;
+
+use super::{
+    apply::Position,
+    digest::Digest,
+    history::{Event, EventKind},
+    record::Record,
+    registry::{Change, Limits, Registry, State},
+    requests::{Effect, EffectKind, RequestKey},
+};
+
+/// First byte of a row's key. Objects come before events, so that a loader can share the records of both.
+mod prefix {
+    pub(super) const OBJECT: u8 = b'1';
+    pub(super) const EVENT: u8 = b'2';
+    pub(super) const REQUEST: u8 = b'3';
+    pub(super) const EPOCH: u8 = b'4';
+}
+
+/// One row; without a value it is to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Where it stands, in byte order.
+    pub key: Vec<u8>,
+    /// What it holds.
+    pub value: Option<Bytes>,
+}
+
+/// The numbers of a state beside its rows, with the hash over everything.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Header {
+    /// Revision of the last write.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// Term of the last entry applied.
+    #[prost(uint64, tag = "2")]
+    pub applied_term: u64,
+    /// Index of the last entry applied.
+    #[prost(uint64, tag = "3")]
+    pub applied_index: u64,
+    /// Registry time in milliseconds since the epoch.
+    #[prost(uint64, tag = "4")]
+    pub time_ms: u64,
+    /// Events at or below this revision are gone.
+    #[prost(uint64, tag = "5")]
+    pub history_floor: u64,
+    /// Effects at or below this revision are forgotten.
+    #[prost(uint64, tag = "6")]
+    pub requests_floor: u64,
+    /// Hash over everything.
+    #[prost(bytes = "vec", tag = "7")]
+    pub hash: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EventRow {
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(uint64, tag = "2")]
+    time_ms: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    record: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    previous: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EffectRow {
+    #[prost(string, tag = "1")]
+    path: String,
+    #[prost(string, tag = "2")]
+    uid: String,
+    #[prost(uint64, tag = "3")]
+    revision: u64,
+    #[prost(uint32, tag = "4")]
+    kind: u32,
+    #[prost(uint64, tag = "5")]
+    time_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EpochRow {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+}
+
+/// Rows that are no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRows {
+    /// A row cannot be read.
+    #[error("row {key} cannot be read: {problem}")]
+    Row {
+        /// Its key, escaped.
+        key: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The rows are not those that the header was written with.
+    #[error("the state's hash is {found}, its header says {expected}")]
+    Hash {
+        /// Of the rows.
+        found: Digest,
+        /// Of the header.
+        expected: Digest,
+    },
+    /// The header itself cannot be read.
+    #[error("the header of the state cannot be read")]
+    Header,
+}
+
+/// The header of the state as it is.
+#[must_use]
+pub fn header(registry: &Registry) -> Header {
+    Header {
+        revision: registry.revision().0,
+        applied_term: registry.applied().term,
+        applied_index: registry.applied().index,
+        time_ms: registry.time_ms(),
+        history_floor: registry.history().floor().0,
+        requests_floor: registry.requests().floor().0,
+        hash: registry.hash().to_bytes().to_vec(),
+    }
+}
+
+/// Every row of the state, in key order of each part.
+pub fn rows(registry: &Registry) -> impl Iterator<Item = Row> + '_ {
+    let objects = registry.iter().map(|record| object_row(&record.key, Some(record)));
+    let events = registry.history().iter().map(event_row);
+    let requests = registry.requests().iter().map(|(key, effect)| request_row(key, effect));
+    let epochs = registry.epochs().map(|(namespace, revision)| epoch_row(namespace, Some(*revision)));
+    objects.chain(events).chain(requests).chain(epochs)
+}
+
+/// The row that one change writes or removes.
+#[must_use]
+pub fn row_of(change: &Change) -> Row {
+    match change {
+        Change::Object { key, now } => object_row(key, now.as_ref()),
+        Change::Event(event) => event_row(event),
+        Change::EventEvicted(revision) => Row { key: event_key(*revision), value: None },
+        Change::Request(key, effect) => request_row(*key, effect),
+        Change::RequestEvicted(key) => Row { key: request_key(*key), value: None },
+        Change::Epoch { namespace, revision } => epoch_row(namespace, *revision),
+    }
+}
+
+fn key_with(prefix: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + rest.len());
+    key.push(prefix);
+    key.extend_from_slice(rest);
+    key
+}
+
+fn event_key(revision: Revision) -> Vec<u8> {
+    key_with(prefix::EVENT, &revision.0.to_be_bytes())
+}
+
+fn request_key(key: RequestKey) -> Vec<u8> {
+    key_with(prefix::REQUEST, &key.to_bytes())
+}
+
+fn object_row(key: &Key, record: Option<&Arc<Record>>) -> Row {
+    let value = record.map(|record| record.encoded.clone());
+    Row { key: key_with(prefix::OBJECT, key.to_path().as_bytes()), value }
+}
+
+fn event_row(event: &Arc<Event>) -> Row {
+    let row = EventRow {
+        kind: event.kind as u32,
+        time_ms: event.time_ms,
+        record: event.record.encoded.clone(),
+        previous: event.previous.as_ref().map(|previous| previous.encoded.clone()),
+    };
+    Row { key: event_key(event.revision), value: Some(row.encode_to_vec().into()) }
+}
+
+fn request_row(key: RequestKey, effect: &Arc<Effect>) -> Row {
+    let row = EffectRow {
+        path: effect.key.to_path(),
+        uid: effect.uid.to_string(),
+        revision: effect.revision.0,
+        kind: effect.kind as u32,
+        time_ms: effect.time_ms,
+    };
+    Row { key: request_key(key), value: Some(row.encode_to_vec().into()) }
+}
+
+fn epoch_row(namespace: &str, revision: Option<Revision>) -> Row {
+    let value = revision.map(|revision| EpochRow { revision: revision.0 }.encode_to_vec().into());
+    Row { key: key_with(prefix::EPOCH, namespace.as_bytes()), value }
+}
+
+/// Builds a state from its header and rows, and believes it only when the hash agrees.
+pub struct Loader {
+    state: State,
+    expected: Digest,
+}
+
+impl Loader {
+    /// Starts with the header. The limits are those of this build.
+    pub fn new(header: &Header, limits: Limits) -> Result<Self, BadRows> {
+        let expected = Digest::from_bytes(&header.hash).ok_or(BadRows::Header)?;
+        let mut state = State::with_limits(limits);
+        let registry = &mut state.registry;
+        registry.revision = Revision(header.revision);
+        registry.applied = Position { term: header.applied_term, index: header.applied_index };
+        registry.time_ms = header.time_ms;
+        registry.set_floors(Revision(header.history_floor), Revision(header.requests_floor));
+        Ok(Self { state, expected })
+    }
+
+    /// Takes one row in. Objects should come before events, so that they share memory.
+    pub fn row(&mut self, key: &[u8], value: Bytes) -> Result<(), BadRows> {
+        let bad = |problem| BadRows::Row { key: key.escape_ascii().to_string(), problem };
+        let (prefix, rest) = key.split_first().ok_or_else(|| bad("its key is empty"))?;
+        match *prefix {
+            prefix::OBJECT => self.object(value),
+            prefix::EVENT => self.event(rest, value),
+            prefix::REQUEST => self.request(rest, &value),
+            prefix::EPOCH => self.epoch(rest, &value),
+            _ => Err("its key has an unknown prefix"),
+        }
+        .map_err(bad)
+    }
+
+    /// The state, if the rows are those that the header was written with.
+    pub fn finish(self) -> Result<State, BadRows> {
+        let (found, expected) = (self.state.hash(), self.expected);
+        if found == expected { Ok(self.state) } else { Err(BadRows::Hash { found, expected }) }
+    }
+
+    fn object(&mut self, value: Bytes) -> Result<(), &'static str> {
+        let record = Arc::new(Record::decode(value).ok_or("it is no object")?);
+        self.state.registry.change_rules(None, Some(&record));
+        self.state.registry.put_object(record);
+        Ok(())
+    }
+
+    fn event(&mut self, rest: &[u8], value: Bytes) -> Result<(), &'static str> {
+        let revision = Revision(u64::from_be_bytes(rest.try_into().map_err(|_| "its key is no revision")?));
+        let row = EventRow::decode(value).map_err(|_| "it is no event")?;
+        let kind = match row.kind {
+            kind if kind == EventKind::Added as u32 => EventKind::Added,
+            kind if kind == EventKind::Modified as u32 => EventKind::Modified,
+            kind if kind == EventKind::Deleted as u32 => EventKind::Deleted,
+            _ => return Err("its kind is unknown"),
+        };
+        let record = self.share(row.record)?;
+        let previous = row.previous.map(|previous| self.share(previous)).transpose()?;
+        let event = Event { revision, kind, record, previous, time_ms: row.time_ms };
+        self.state.registry.put_event(Arc::new(event));
+        Ok(())
+    }
+
+    /// The record of these bytes, the one already there when there is one.
+    fn share(&self, encoded: Bytes) -> Result<Arc<Record>, &'static str> {
+        // The row holds two objects: a slice of it would pin the other one.
+        let record = Record::decode(Bytes::copy_from_slice(&encoded)).ok_or("it holds no object")?;
+        let registry = &self.state.registry;
+        let stored = registry.get(&record.key);
+        let told = registry.history().at(record.revision).map(|event| &event.record);
+        let same = stored.into_iter().chain(told).find(|other| other.encoded == record.encoded);
+        Ok(same.cloned().unwrap_or_else(|| Arc::new(record)))
+    }
+
+    fn request(&mut self, rest: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let key = RequestKey::from_bytes(rest).ok_or("its key is no request id")?;
+        let row = EffectRow::decode(value).map_err(|_| "it is no effect")?;
+        let kind = match row.kind {
+            kind if kind == EffectKind::Written as u32 => EffectKind::Written,
+            kind if kind == EffectKind::Marked as u32 => EffectKind::Marked,
+            kind if kind == EffectKind::Gone as u32 => EffectKind::Gone,
+            _ => return Err("its kind is unknown"),
+        };
+        let effect = Effect {
+            key: Key::from_path(&row.path).ok_or("it names no object")?,
+            uid: Uid::new(row.uid),
+            revision: Revision(row.revision),
+            kind,
+            time_ms: row.time_ms,
+        };
+        self.state.registry.put_request(key, Arc::new(effect));
+        Ok(())
+    }
+
+    fn epoch(&mut self, rest: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let namespace = std::str::from_utf8(rest).map_err(|_| "its key is no namespace")?;
+        let row = EpochRow::decode(value).map_err(|_| "it is no epoch")?;
+        self.state.registry.put_epoch(namespace, Some(Revision(row.revision)));
+        Ok(())
+    }
+}

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use boss_proto::v1::{Node, PodSpec, ResourceList};
+use boss_proto::{
+    quantity::{BitsPerSecond, Bytes, Devices, MilliCpu},
+    v1::{Node, PodSpec, ResourceList},
+};
 
 use super::Rejected;
 
-/// Resources as whole numbers.
+/// Resources as plain numbers, for sums over many pods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amounts {
     /// Thousandths of a core.
@@ -27,15 +30,13 @@ impl Amounts {
     /// Reads quantities as users write them. Admission refuses what cannot be read; here it asks for nothing.
     #[must_use]
     pub fn read(list: &ResourceList) -> Self {
-        let whole =
-            |text: &str| millis(text).map_or(0, |millis| u64::try_from(millis.div_ceil(1_000)).unwrap_or(u64::MAX));
         Self {
-            cpu_millis: millis(&list.cpu).map_or(0, |millis| u64::try_from(millis).unwrap_or(u64::MAX)),
-            memory: whole(&list.memory),
-            disk: whole(&list.disk),
-            ephemeral_storage: whole(&list.ephemeral_storage),
-            gpu: whole(&list.gpu),
-            network_bandwidth: whole(&list.network_bandwidth),
+            cpu_millis: list.cpu.parse().map_or(0, |MilliCpu(amount)| amount),
+            memory: list.memory.parse().map_or(0, |Bytes(amount)| amount),
+            disk: list.disk.parse().map_or(0, |Bytes(amount)| amount),
+            ephemeral_storage: list.ephemeral_storage.parse().map_or(0, |Bytes(amount)| amount),
+            gpu: list.gpu.parse().map_or(0, |Devices(amount)| amount),
+            network_bandwidth: list.network_bandwidth.parse().map_or(0, |BitsPerSecond(amount)| amount),
         }
     }
 
@@ -132,33 +133,4 @@ pub(super) fn check(pod: &PodSpec, node: &Node, used: &Used, rejected: &mut Vec<
             rejected.push(Rejected::Resources { resource, wanted, free });
         }
     }
-}
-
-/// A quantity in thousandths, rounded up: `500m`, `2`, `1.5`, `64Mi`, `1G`. `None` for what is none.
-fn millis(text: &str) -> Option<u128> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(split);
-    // Thousandths of the suffix: a power of ten or of 1024.
-    let unit: u128 = match suffix {
-        "m" => 1,
-        "" => 1_000,
-        "k" | "K" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "P" => 1_000_000_000_000_000_000,
-        "Ki" => 1_000 << 10,
-        "Mi" => 1_000 << 20,
-        "Gi" => 1_000 << 30,
-        "Ti" => 1_000 << 40,
-        "Pi" => 1_000 << 50,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || fraction.len() > 9 {
-        return None;
-    }
-    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
-    let divisor = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    digits.checked_mul(unit).map(|scaled| scaled.div_ceil(divisor))
 }

@@ -25,6 +25,13 @@ impl Wanted {
             network: word("spec.network.mode", network)?,
         })
     }
+
+    fn parts(&self) -> Vec<Part> {
+        let class = Some(Part::Class(self.class));
+        let rest =
+            [self.artifact.map(Part::Artifact), self.floor.map(Part::Isolation), self.network.map(Part::Network)];
+        class.into_iter().chain(rest.into_iter().flatten()).collect()
+    }
 }
 
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -> Result<Option<T>, Rejected> {
@@ -34,7 +41,7 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: &str) -
     }
 }
 
-/// Narrows the node's providers step by step; the first step that leaves none is the reason.
+/// Narrows the node's providers part by part.
 pub(super) fn fitting<'n>(
     pod: &PodSpec,
     node: &'n Node,
@@ -59,27 +66,56 @@ pub(super) fn fitting<'n>(
 
 fn narrow<'n>(wanted: &Wanted, node: &'n Node, used: &Used) -> Result<Vec<&'n Provider>, Vec<Rejected>> {
     let capabilities = node.status.as_ref().and_then(|status| status.runtime_capabilities.as_ref());
-    let all = capabilities.map_or(&[][..], |capabilities| &capabilities.providers);
-    let providers = keep(all.iter().collect(), |provider| has(&provider.classes, wanted.class.as_str()))
-        .ok_or_else(|| vec![Rejected::Class { class: wanted.class }])?;
-    let providers = match wanted.artifact {
-        None => providers,
-        Some(artifact) => keep(providers, |provider| has(&provider.artifact_types, artifact.as_str()))
-            .ok_or_else(|| vec![Rejected::Artifact { artifact }])?,
-    };
-    let providers = match wanted.floor {
-        None => providers,
-        Some(floor) => {
-            keep(providers, |provider| reaches(provider, floor)).ok_or_else(|| vec![Rejected::Isolation { floor }])?
-        }
-    };
-    let providers = match wanted.network {
-        None => providers,
-        Some(mode) => keep(providers, |provider| has(&provider.network_modes, mode.as_str()))
-            .ok_or_else(|| vec![Rejected::Network { mode }])?,
-    };
+    let all: Vec<_> = capabilities.map_or(&[][..], |capabilities| &capabilities.providers).iter().collect();
+    let parts = wanted.parts();
+    let mut providers = all.clone();
+    for part in &parts {
+        providers = match keep(providers, |provider| part.is_met_by(provider)) {
+            Some(kept) => kept,
+            None => return Err(unmet(&parts, part, &all)),
+        };
+    }
     let reasons: Vec<_> = providers.iter().filter_map(|provider| unable(provider, used)).collect();
     keep(providers, |provider| unable(provider, used).is_none()).ok_or(reasons)
+}
+
+/// Every part of the intent that no provider of the node has, and the one at which the last provider fell out.
+fn unmet(parts: &[Part], last: &Part, providers: &[&Provider]) -> Vec<Rejected> {
+    let nobody = |part: &&Part| !providers.iter().any(|provider| part.is_met_by(provider));
+    let mut rejected: Vec<_> = parts.iter().filter(nobody).map(Part::rejected).collect();
+    if !rejected.contains(&last.rejected()) {
+        rejected.push(last.rejected());
+    }
+    rejected
+}
+
+/// One thing that a provider must be able to do.
+#[derive(Clone, Copy)]
+enum Part {
+    Class(SandboxClass),
+    Artifact(ArtifactType),
+    Isolation(Isolation),
+    Network(NetworkMode),
+}
+
+impl Part {
+    fn is_met_by(&self, provider: &Provider) -> bool {
+        match self {
+            Self::Class(class) => has(&provider.classes, class.as_str()),
+            Self::Artifact(artifact) => has(&provider.artifact_types, artifact.as_str()),
+            Self::Isolation(floor) => reaches(provider, *floor),
+            Self::Network(mode) => has(&provider.network_modes, mode.as_str()),
+        }
+    }
+
+    fn rejected(&self) -> Rejected {
+        match *self {
+            Self::Class(class) => Rejected::Class { class },
+            Self::Artifact(artifact) => Rejected::Artifact { artifact },
+            Self::Isolation(floor) => Rejected::Isolation { floor },
+            Self::Network(mode) => Rejected::Network { mode },
+        }
+    }
 }
 
 /// Those that pass, or `None` when none does.

@@ -3,7 +3,7 @@
 use boss_proto::intent::{ArtifactType, Isolation, NetworkMode, Reason, SandboxClass};
 
 /// One reason why a node cannot take a pod.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Rejected {
     /// The pod's own words make no sense.
     #[error("{0}")]

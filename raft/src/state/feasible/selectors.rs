@@ -25,6 +25,13 @@ pub(super) fn check(pod: &PodSpec, node: &Node, rejected: &mut Vec<Rejected>) {
     }
 }
 
+/// Whether the node's labels fulfil one term of an affinity.
+#[must_use]
+pub fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
+    let none = Labels::new();
+    term_holds(term, node.metadata.as_ref().map_or(&none, |metadata| &metadata.labels))
+}
+
 /// A term without requirements matches nothing.
 fn term_holds(term: &NodeSelectorTerm, labels: &Labels) -> bool {
     !term.match_expressions.is_empty() && term.match_expressions.iter().all(|requirement| holds(requirement, labels))
