@@ -11,6 +11,7 @@ pub mod config;
 pub mod types;
 
 pub mod codec;
+pub mod log;
 pub mod network;
 
 pub mod metric_definitions;
