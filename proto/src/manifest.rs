@@ -88,6 +88,12 @@ pub fn to_yaml(object: &v1::Object) -> String {
     yaml::write(&to_value(object))
 }
 
+/// Any JSON value as YAML: for parts of objects that are shown alone.
+#[must_use]
+pub fn value_to_yaml(value: &Value) -> String {
+    yaml::write(value)
+}
+
 /// Several objects as the documents of one YAML text.
 #[must_use]
 pub fn to_yaml_documents<'a>(objects: impl IntoIterator<Item = &'a v1::Object>) -> String {

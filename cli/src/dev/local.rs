@@ -1,0 +1,281 @@
+//! The processes of one cluster's folder, started and stopped together. Knows nothing of what they say to each other.
+
+use std::{
+    fs::{self, OpenOptions},
+    future::Future,
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::future::{join_all, select_all};
+use rustix::process::Signal;
+use tokio::time::timeout;
+
+use super::{Binaries, Error, process::Process, records};
+use crate::provision::Cluster;
+
+/// Longer than the deadlines that servers and nodes give themselves.
+const TERM_TIMEOUT: Duration = Duration::from_secs(15);
+/// The kernel needs no time for a SIGKILL but for a process that waits for a disk.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Enough to see an error and what led to it.
+const LAST_LINES: usize = 12;
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Stopped first: nodes should say goodbye to servers that still listen.
+    Node,
+    /// Control plane.
+    Server,
+}
+
+/// A process that a cluster's folder describes, running or not.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Where a server answers about its health.
+    pub http: Option<String>,
+    /// Its process, while it runs.
+    pub pid: Option<u32>,
+}
+
+impl Member {
+    /// Where its output goes.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+/// How a process was stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// Which.
+    pub name: String,
+    /// It did not end by itself in time.
+    pub killed: bool,
+}
+
+/// A cluster whose processes are our children.
+#[derive(Debug)]
+pub struct Local {
+    cluster: Cluster,
+    processes: Vec<(Member, Process)>,
+}
+
+/// Every process that the folder describes, and which of them run.
+pub fn members(cluster: &Cluster) -> Result<Vec<Member>, Error> {
+    let mut members = described(cluster);
+    for (member, process) in found(cluster)? {
+        if let Some(known) = members.iter_mut().find(|known| known.name == member.name && known.role == member.role) {
+            known.pid = Some(process.record.pid);
+        }
+    }
+    Ok(members)
+}
+
+/// Stops whatever of the cluster runs, whoever started it.
+pub async fn stop(cluster: &Cluster) -> Result<Vec<Stopped>, Error> {
+    let stopped = stop_all(found(cluster)?).await?;
+    records::save(cluster.directory(), &[])?;
+    Ok(stopped)
+}
+
+impl Local {
+    /// Starts every process of the folder. When one cannot be started, none stays. `fresh` says that the folder was
+    /// made just now, so that another choice of ports is possible.
+    pub async fn start(cluster: Cluster, binaries: &Binaries, fresh: bool) -> Result<Self, Error> {
+        let running: Vec<String> = members(&cluster)?.into_iter().filter(|m| m.pid.is_some()).map(|m| m.name).collect();
+        if !running.is_empty() {
+            return Err(Error::Running { names: running });
+        }
+        check_ports(&cluster, !fresh)?;
+        let mut local = Self { cluster, processes: Vec::new() };
+        for member in described(&local.cluster) {
+            if let Err(error) = local.start_member(member, binaries) {
+                let _ = local.stop().await;
+                return Err(error);
+            }
+        }
+        Ok(local)
+    }
+
+    /// The cluster's folder.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Its processes.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.processes.iter().map(|(member, _)| member)
+    }
+
+    /// Remembers that the servers have agreed on being a cluster, so that they are never told to form one again.
+    pub fn set_formed(&self) -> Result<(), Error> {
+        records::set_formed(self.cluster.directory())
+    }
+
+    /// Waits until a process ends, which none should; says which, and the end of its log.
+    pub async fn died(&mut self) -> Error {
+        if self.processes.is_empty() {
+            return std::future::pending().await;
+        }
+        let endings = self.processes.iter_mut().map(|(_, process)| Box::pin(process.ended()));
+        let (status, index, _) = select_all(endings).await;
+        let (member, _) = &self.processes[index];
+        let log = member.log_path();
+        let last_lines = last_lines(&log);
+        Error::Died { name: member.name.clone(), status: status.ok().flatten(), log, last_lines }
+    }
+
+    /// Stops nodes, then servers.
+    pub async fn stop(self) -> Result<Vec<Stopped>, Error> {
+        let stopped = stop_all(self.processes).await?;
+        records::save(self.cluster.directory(), &[])?;
+        Ok(stopped)
+    }
+
+    /// Ends everything at once.
+    pub fn kill(&self) {
+        for (_, process) in &self.processes {
+            // Nothing is left to do about a process that cannot be signalled.
+            let _ = process.signal(Signal::KILL);
+        }
+    }
+
+    fn start_member(&mut self, member: Member, binaries: &Binaries) -> Result<(), Error> {
+        let forms =
+            member.name == self.cluster.plan().servers[0].name && !records::was_formed(self.cluster.directory());
+        let spawn = |source| Error::Spawn { name: member.name.clone(), source };
+        let child = command(&member, binaries, forms)?.spawn().map_err(spawn)?;
+        let process = Process::of_child(&member.name, child).map_err(spawn)?;
+        let member = Member { pid: Some(process.record.pid), ..member };
+        self.processes.push((member, process));
+        let records: Vec<_> = self.processes.iter().map(|(_, process)| process.record.clone()).collect();
+        records::save(self.cluster.directory(), &records)
+    }
+}
+
+fn described(cluster: &Cluster) -> Vec<Member> {
+    let servers = cluster.plan().servers.iter().map(|server| Member {
+        name: server.name.clone(),
+        role: Role::Server,
+        directory: cluster.server_directory(server),
+        http: Some(server.http.clone()),
+        pid: None,
+    });
+    let nodes = cluster.plan().nodes.iter().map(|node| Member {
+        name: node.name.clone(),
+        role: Role::Node,
+        directory: cluster.node_directory(node),
+        http: None,
+        pid: None,
+    });
+    servers.chain(nodes).collect()
+}
+
+/// The processes that earlier commands started and that still run.
+fn found(cluster: &Cluster) -> Result<Vec<(Member, Process)>, Error> {
+    let described = described(cluster);
+    let mut found = Vec::new();
+    for record in records::load(cluster.directory())? {
+        let process = Process::of_record(&record)
+            .map_err(|source| Error::Io { path: PathBuf::from(format!("/proc/{}", record.pid)), source })?;
+        let member = described.iter().find(|member| member.name == record.name);
+        if let (Some(process), Some(member)) = (process, member) {
+            found.push((member.clone(), process));
+        }
+    }
+    Ok(found)
+}
+
+/// Nobody else may listen where our servers want to; asked by listening there for a moment.
+fn check_ports(cluster: &Cluster, kept: bool) -> Result<(), Error> {
+    for server in &cluster.plan().servers {
+        for address in server.addresses() {
+            if let Err(error) = TcpListener::bind(address) {
+                let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+                let (address, server) = (address.to_owned(), server.name.clone());
+                return Err(match in_use {
+                    true => Error::PortInUse { address, server, kept },
+                    false => Error::Spawn { name: format!("{server} on {address}"), source: error },
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn command(member: &Member, binaries: &Binaries, forms: bool) -> Result<Command, Error> {
+    let log = member.log_path();
+    let open = || OpenOptions::new().create(true).append(true).open(&log);
+    let io = |source| Error::Io { path: log.clone(), source };
+    let (binary, config) = match member.role {
+        Role::Server => (&binaries.server, "server.toml"),
+        Role::Node => (&binaries.node, "node.toml"),
+    };
+    let mut command = Command::new(binary);
+    command.arg("--config").arg(member.directory.join(config)).current_dir(&member.directory);
+    if forms {
+        command.arg("--initialize");
+    }
+    // What overrides one server's configuration would override that of all.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BOSS_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(open().map_err(io)?).stderr(open().map_err(io)?);
+    // A group of its own: Ctrl-C is ours, and we stop the processes in their order.
+    command.process_group(0);
+    Ok(command)
+}
+
+async fn stop_all(mut processes: Vec<(Member, Process)>) -> Result<Vec<Stopped>, Error> {
+    processes.sort_by_key(|(member, _)| member.role);
+    let mut stopped = Vec::new();
+    for role in [Role::Node, Role::Server] {
+        let of_role = processes.iter_mut().filter(|(member, _)| member.role == role);
+        let endings: Vec<Pin<Box<dyn Future<Output = Option<Stopped>>>>> =
+            of_role.map(|(_, process)| Box::pin(stop_one(process)) as Pin<Box<dyn Future<Output = _>>>).collect();
+        stopped.extend(join_all(endings).await);
+    }
+    let names: Vec<_> = processes.iter().map(|(member, _)| member.name.clone()).collect();
+    let still_there = names.iter().zip(&stopped).filter(|(_, stopped)| stopped.is_none()).map(|(name, _)| name.clone());
+    let still_there: Vec<String> = still_there.collect();
+    if still_there.is_empty() {
+        Ok(stopped.into_iter().flatten().collect())
+    } else {
+        Err(Error::StillThere { names: still_there })
+    }
+}
+
+/// Asks it to end, then ends it. `None` when even that took no effect.
+async fn stop_one(process: &mut Process) -> Option<Stopped> {
+    let name = process.record.name.clone();
+    for (signal, patience) in [(Signal::TERM, TERM_TIMEOUT), (Signal::KILL, KILL_TIMEOUT)] {
+        // Whether it worked is seen by the process's end alone.
+        let _ = process.signal(signal);
+        if timeout(patience, process.ended()).await.is_ok() {
+            return Some(Stopped { name, killed: signal == Signal::KILL });
+        }
+    }
+    None
+}
+
+fn last_lines(log: &Path) -> Vec<String> {
+    let Ok(bytes) = fs::read(log) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<String> = text.lines().rev().take(LAST_LINES).map(str::to_owned).collect();
+    lines.reverse();
+    lines
+}

@@ -1,0 +1,195 @@
+//! What a command says when it cannot do its work: what failed, why, what to do next, and the exit code.
+//! Knows no command.
+
+use std::fmt::{self, Display};
+
+use boss_proto::manifest;
+
+use crate::{context, dev, provision};
+
+/// How a command ends. The numbers are documented in `bossctl --help` and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// Everything was done.
+    Ok = 0,
+    /// Refused, or failed in a way that has no number of its own.
+    Failed = 1,
+    /// The command line or the input makes no sense.
+    BadInput = 2,
+    /// There is no such object.
+    NotFound = 3,
+    /// Not logged in, or not allowed.
+    Forbidden = 4,
+    /// Nobody answered, or not in time. Writes may or may not have happened.
+    Unavailable = 5,
+    /// The object, folder or address is not as the command expects: it exists, has changed, or is in use.
+    Conflict = 6,
+    /// Ended by Ctrl-C.
+    Interrupted = 130,
+}
+
+/// The table of exit codes for `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    everything was done (for `auth can-i`: yes)
+  1    refused or failed (for `auth can-i`: no)
+  2    the command line or the input makes no sense
+  3    no such object
+  4    not logged in, or not allowed
+  5    nobody answered, or not in time; a write may or may not have happened
+  6    conflict: it exists, has changed meanwhile, or is in use
+  130  ended by Ctrl-C";
+
+/// The end of a command that could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What was attempted: "cannot apply pods/web".
+    pub what: String,
+    /// Why it failed.
+    pub why: String,
+    /// What to do next.
+    pub next: Option<String>,
+}
+
+impl Failure {
+    /// One without advice.
+    pub fn new(exit: Exit, what: impl Into<String>, why: impl Display) -> Self {
+        Self { exit, what: what.into(), why: why.to_string(), next: None }
+    }
+
+    /// The same with advice; earlier, closer advice stays.
+    #[must_use]
+    pub fn or_next(mut self, next: impl Into<String>) -> Self {
+        self.next.get_or_insert_with(|| next.into());
+        self
+    }
+
+    /// Wrong input.
+    pub fn bad_input(what: impl Into<String>, why: impl Display) -> Self {
+        Self::new(Exit::BadInput, what, why)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}: {}", self.what, self.why)?;
+        match &self.next {
+            Some(next) => write!(f, "\n  try: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An error with everything below it, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let below = error.to_string();
+        // Some errors repeat what is below them.
+        if !text.ends_with(&below) {
+            text = format!("{text}: {below}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl From<manifest::Problem> for Exit {
+    fn from(_: manifest::Problem) -> Self {
+        Exit::BadInput
+    }
+}
+
+impl From<provision::Error> for Failure {
+    fn from(error: provision::Error) -> Self {
+        use provision::Error;
+        let (exit, next) = match &error {
+            Error::Plan(_) => (Exit::BadInput, None),
+            Error::Occupied(_) => (Exit::Conflict, Some("name an empty folder with --dir".to_owned())),
+            Error::Exists(_) => {
+                (Exit::Conflict, Some("name another folder with --dir, or use this cluster".to_owned()))
+            }
+            Error::Missing(_) => {
+                (Exit::NotFound, Some("name the cluster's folder with --dir, or make one: bossctl dev up".to_owned()))
+            }
+            Error::Newer { .. } => {
+                (Exit::Conflict, Some("use the bossctl that made it, or name another folder with --dir".to_owned()))
+            }
+            Error::Corrupt { .. } => {
+                (Exit::Failed, Some("restore the file, or make a new cluster in another folder".to_owned()))
+            }
+            Error::Io { .. } | Error::Certificate(_) | Error::Token(_) => (Exit::Failed, None),
+        };
+        Failure { exit, what: "cannot use the cluster's folder".to_owned(), why: chain(&error), next }
+    }
+}
+
+impl From<context::Error> for Failure {
+    fn from(error: context::Error) -> Self {
+        use context::Error;
+        let (exit, next) = match &error {
+            Error::NoContext { .. } | Error::NoCurrent => (
+                Exit::BadInput,
+                Some("bossctl context list; bossctl dev up makes a local cluster with a context".to_owned()),
+            ),
+            Error::Unknown { known, .. } if known.is_empty() => {
+                (Exit::NotFound, Some("bossctl context set NAME --server HOST:PORT --ca FILE ...".to_owned()))
+            }
+            Error::Unknown { known, .. } => (Exit::NotFound, Some(format!("one of {}", known.join(", ")))),
+            Error::OpenToOthers { path } => (Exit::Failed, Some(format!("chmod 600 {}", path.display()))),
+            Error::Corrupt { .. } | Error::Incomplete { .. } => {
+                (Exit::BadInput, Some("bossctl context set writes it anew".to_owned()))
+            }
+            Error::NoHome => (Exit::BadInput, Some("set BOSS_CONFIG to the file".to_owned())),
+            Error::Io { .. } => (Exit::Failed, None),
+        };
+        Failure { exit, what: "cannot use the context".to_owned(), why: chain(&error), next }
+    }
+}
+
+impl From<dev::Error> for Failure {
+    fn from(error: dev::Error) -> Self {
+        use dev::Error;
+        let (exit, next) = match &error {
+            Error::Provision(_) => match error {
+                Error::Provision(inner) => return inner.into(),
+                _ => (Exit::Failed, None),
+            },
+            Error::Running { .. } => (Exit::Conflict, Some("bossctl dev status; bossctl dev down stops it".to_owned())),
+            Error::Busy { .. } => {
+                (Exit::Conflict, Some("wait for the other bossctl dev, or name another folder with --dir".to_owned()))
+            }
+            Error::OtherShape { .. } => {
+                (Exit::Conflict, Some("leave the options out, or name another folder with --dir".to_owned()))
+            }
+            Error::PortInUse { kept: false, .. } => {
+                (Exit::Conflict, Some("stop what listens there, or choose other ports with --base-port".to_owned()))
+            }
+            Error::PortInUse { kept: true, .. } => (
+                Exit::Conflict,
+                Some("stop what listens there, or make another cluster with --dir and --base-port".to_owned()),
+            ),
+            Error::NoBinary { name, .. } => (
+                Exit::Failed,
+                Some(format!("build it (cargo build --bins), or put {name} beside bossctl or into PATH")),
+            ),
+            Error::NotReady { .. } => (
+                Exit::Unavailable,
+                Some("look into the logs that the message names; bossctl dev down stops the rest".to_owned()),
+            ),
+            Error::Died { .. } | Error::StillThere { .. } | Error::Io { .. } | Error::Spawn { .. } => {
+                (Exit::Failed, None)
+            }
+            Error::Corrupt { path, .. } => {
+                (Exit::Failed, Some(format!("stop the cluster's processes by hand, then remove {}", path.display())))
+            }
+        };
+        Failure { exit, what: "the local cluster".to_owned(), why: chain(&error), next }
+    }
+}

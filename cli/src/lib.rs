@@ -1,0 +1,8 @@
+//! The command line of Boss, as a library so that tests and the harness of the whole system use the same code.
+//! `provision` makes a cluster's folder, `dev` runs one on this machine.
+
+pub mod context;
+pub mod dev;
+pub mod failure;
+pub mod output;
+pub mod provision;
