@@ -1,1 +1,20 @@
-//! boss-client
+//! The Rust SDK: one client for a whole cluster, whichever of its servers live. Knows no workload and no terminal.
+
+mod api;
+mod call;
+mod client;
+mod config;
+mod credentials;
+mod error;
+mod informer;
+mod servers;
+mod session;
+pub mod watch;
+
+pub use api::{Api, List};
+pub use client::{Client, DeleteOptions, Deleted, Objects, Query, Read};
+pub use config::{Config, Credentials, Deadlines, Endpoint, Source};
+pub use error::{Detail, Error};
+pub use informer::Informer;
+pub use session::Session;
+pub use watch::Watch;
