@@ -1,6 +1,16 @@
 //! Runs whole clusters of real processes on this machine, disturbs them, and looks at what they promised.
 //! The library is the harness; the tests are in `tests/`, one file per subject.
 
+pub mod cluster;
+
+pub mod api;
+pub mod bossctl_run;
+pub mod http;
+pub mod look;
+pub mod manifests;
+pub mod tokens;
+pub mod workload;
+
 pub mod binaries;
 pub mod ports;
 pub mod proc;
