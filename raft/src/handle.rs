@@ -19,7 +19,12 @@ use crate::{
 };
 
 /// Opens what the disk holds and joins the others; forms no cluster by itself.
-pub async fn start(_config: Config, _dialer: PeerDialer, _clock: Arc<dyn Clock>, _tasks: Tasks) -> Result<Handle, StartError> {
+pub async fn start(
+    _config: Config,
+    _dialer: PeerDialer,
+    _clock: Arc<dyn Clock>,
+    _tasks: Tasks,
+) -> Result<Handle, StartError> {
     unimplemented!("lands with the log and the network")
 }
 

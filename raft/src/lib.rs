@@ -6,6 +6,7 @@ pub mod reads;
 pub mod watch;
 
 pub mod state;
+pub mod storage;
 
 pub mod config;
 pub mod types;

@@ -69,7 +69,12 @@ pub enum Change {
     /// The history has this event more.
     Event(Arc<Event>),
     /// The history has the event of this revision no more.
-    EventEvicted(Revision),
+    EventEvicted {
+        /// Of the event.
+        revision: Revision,
+        /// Whether it held the object before it.
+        has_previous: bool,
+    },
     /// An effect is remembered.
     Request(RequestKey, Arc<Effect>),
     /// An effect is forgotten.
@@ -322,7 +327,7 @@ impl Registry {
     pub(super) fn evict(&mut self, changes: &mut Vec<Change>) {
         while let Some(event) = self.history.evict(self.time_ms, &self.limits) {
             self.digest = self.digest.minus(event.digest());
-            changes.push(Change::EventEvicted(event.revision));
+            changes.push(Change::EventEvicted { revision: event.revision, has_previous: event.previous.is_some() });
         }
         while let Some((key, effect)) = self.requests.evict(self.time_ms, &self.limits) {
             self.digest = self.digest.minus(requests::digest(key, &effect));

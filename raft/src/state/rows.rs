@@ -62,6 +62,8 @@ pub struct Header {
     pub hash: Vec<u8>,
 }
 
+/// The object before the event has a row of its own, just before: together they could be twice as large as a store
+/// takes values.
 #[derive(Clone, PartialEq, Message)]
 struct EventRow {
     #[prost(uint32, tag = "1")]
@@ -70,8 +72,8 @@ struct EventRow {
     time_ms: u64,
     #[prost(bytes = "bytes", tag = "3")]
     record: Bytes,
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    previous: Option<Bytes>,
+    #[prost(bool, tag = "4")]
+    has_previous: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -135,22 +137,28 @@ pub fn header(registry: &Registry) -> Header {
 /// Every row of the state, in key order of each part.
 pub fn rows(registry: &Registry) -> impl Iterator<Item = Row> + '_ {
     let objects = registry.iter().map(|record| object_row(&record.key, Some(record)));
-    let events = registry.history().iter().map(event_row);
+    let events = registry.history().iter().flat_map(event_rows);
     let requests = registry.requests().iter().map(|(key, effect)| request_row(key, effect));
     let epochs = registry.epochs().map(|(namespace, revision)| epoch_row(namespace, Some(*revision)));
     objects.chain(events).chain(requests).chain(epochs)
 }
 
-/// The row that one change writes or removes.
+/// The rows that one change writes or removes.
 #[must_use]
-pub fn row_of(change: &Change) -> Row {
+pub fn rows_of(change: &Change) -> Vec<Row> {
     match change {
-        Change::Object { key, now } => object_row(key, now.as_ref()),
-        Change::Event(event) => event_row(event),
-        Change::EventEvicted(revision) => Row { key: event_key(*revision), value: None },
-        Change::Request(key, effect) => request_row(*key, effect),
-        Change::RequestEvicted(key) => Row { key: request_key(*key), value: None },
-        Change::Epoch { namespace, revision } => epoch_row(namespace, *revision),
+        Change::Object { key, now } => vec![object_row(key, now.as_ref())],
+        Change::Event(event) => event_rows(event).collect(),
+        Change::EventEvicted { revision, has_previous } => {
+            let key = has_previous.then(|| event_key(*revision, EventPart::Previous));
+            key.into_iter()
+                .chain([event_key(*revision, EventPart::Event)])
+                .map(|key| Row { key, value: None })
+                .collect()
+        }
+        Change::Request(key, effect) => vec![request_row(*key, effect)],
+        Change::RequestEvicted(key) => vec![Row { key: request_key(*key), value: None }],
+        Change::Epoch { namespace, revision } => vec![epoch_row(namespace, *revision)],
     }
 }
 
@@ -161,8 +169,16 @@ fn key_with(prefix: u8, rest: &[u8]) -> Vec<u8> {
     key
 }
 
-fn event_key(revision: Revision) -> Vec<u8> {
-    key_with(prefix::EVENT, &revision.0.to_be_bytes())
+#[derive(Clone, Copy)]
+enum EventPart {
+    Previous = 0,
+    Event = 1,
+}
+
+fn event_key(revision: Revision, part: EventPart) -> Vec<u8> {
+    let mut key = key_with(prefix::EVENT, &revision.0.to_be_bytes());
+    key.push(part as u8);
+    key
 }
 
 fn request_key(key: RequestKey) -> Vec<u8> {
@@ -174,14 +190,19 @@ fn object_row(key: &Key, record: Option<&Arc<Record>>) -> Row {
     Row { key: key_with(prefix::OBJECT, key.to_path().as_bytes()), value }
 }
 
-fn event_row(event: &Arc<Event>) -> Row {
+fn event_rows(event: &Arc<Event>) -> impl Iterator<Item = Row> + use<> {
     let row = EventRow {
         kind: event.kind as u32,
         time_ms: event.time_ms,
         record: event.record.encoded.clone(),
-        previous: event.previous.as_ref().map(|previous| previous.encoded.clone()),
+        has_previous: event.previous.is_some(),
     };
-    Row { key: event_key(event.revision), value: Some(row.encode_to_vec().into()) }
+    let previous = event.previous.as_ref().map(|previous| Row {
+        key: event_key(event.revision, EventPart::Previous),
+        value: Some(previous.encoded.clone()),
+    });
+    let event = Row { key: event_key(event.revision, EventPart::Event), value: Some(row.encode_to_vec().into()) };
+    previous.into_iter().chain([event])
 }
 
 fn request_row(key: RequestKey, effect: &Arc<Effect>) -> Row {
@@ -204,6 +225,8 @@ fn epoch_row(namespace: &str, revision: Option<Revision>) -> Row {
 pub struct Loader {
     state: State,
     expected: Digest,
+    /// Object before the event of this revision, until the event's own row comes.
+    previous: Option<(Revision, Arc<Record>)>,
 }
 
 impl Loader {
@@ -216,7 +239,7 @@ impl Loader {
         registry.applied = Position { term: header.applied_term, index: header.applied_index };
         registry.time_ms = header.time_ms;
         registry.set_floors(Revision(header.history_floor), Revision(header.requests_floor));
-        Ok(Self { state, expected })
+        Ok(Self { state, expected, previous: None })
     }
 
     /// Takes one row in. Objects should come before events, so that they share memory.
@@ -247,7 +270,12 @@ impl Loader {
     }
 
     fn event(&mut self, rest: &[u8], value: Bytes) -> Result<(), &'static str> {
-        let revision = Revision(u64::from_be_bytes(rest.try_into().map_err(|_| "its key is no revision")?));
+        let (part, revision) = rest.split_last().ok_or("its key is no revision")?;
+        let revision = Revision(u64::from_be_bytes(revision.try_into().map_err(|_| "its key is no revision")?));
+        if *part == EventPart::Previous as u8 {
+            self.previous = Some((revision, self.share(value)?));
+            return Ok(());
+        }
         let row = EventRow::decode(value).map_err(|_| "it is no event")?;
         let kind = match row.kind {
             kind if kind == EventKind::Added as u32 => EventKind::Added,
@@ -255,17 +283,19 @@ impl Loader {
             kind if kind == EventKind::Deleted as u32 => EventKind::Deleted,
             _ => return Err("its kind is unknown"),
         };
-        let record = self.share(row.record)?;
-        let previous = row.previous.map(|previous| self.share(previous)).transpose()?;
-        let event = Event { revision, kind, record, previous, time_ms: row.time_ms };
-        self.state.registry.put_event(Arc::new(event));
+        let previous = self.previous.take().filter(|(of, _)| *of == revision).map(|(_, record)| record);
+        if previous.is_some() != row.has_previous {
+            return Err("the object before it is missing");
+        }
+        // The row holds more than the object: a slice of it would pin the rest.
+        let record = self.share(Bytes::copy_from_slice(&row.record))?;
+        self.state.registry.put_event(Arc::new(Event { revision, kind, record, previous, time_ms: row.time_ms }));
         Ok(())
     }
 
     /// The record of these bytes, the one already there when there is one.
     fn share(&self, encoded: Bytes) -> Result<Arc<Record>, &'static str> {
-        // The row holds two objects: a slice of it would pin the other one.
-        let record = Record::decode(Bytes::copy_from_slice(&encoded)).ok_or("it holds no object")?;
+        let record = Record::decode(encoded).ok_or("it holds no object")?;
         let registry = &self.state.registry;
         let stored = registry.get(&record.key);
         let told = registry.history().at(record.revision).map(|event| &event.record);

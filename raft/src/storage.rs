@@ -1,0 +1,20 @@
+//! What stands behind the state: openraft's state machine over the registry in memory, the store that is written
+//! behind it, and snapshot files. Decides nothing about objects.
+
+mod memory;
+mod meta;
+mod published;
+mod restore;
+mod sled_store;
+pub mod snapshot;
+mod state_machine;
+mod store;
+mod writer;
+
+pub use memory::MemoryStorage;
+pub use published::{Applied, Events, Published};
+pub use restore::{OpenError, OpenOptions};
+pub use sled_store::SledStorage;
+pub use snapshot::{SnapshotFile, SnapshotReceiver};
+pub use state_machine::{SnapshotBuilder, StateMachine};
+pub use store::{ROW_BYTES_MAX, Storage, StoreError};

@@ -1,0 +1,89 @@
+//! What the store and each snapshot say about themselves: whose state it is, up to which entry, with which members.
+
+use boss_proto::{ids::ClusterId, raft::v1};
+use prost::Message;
+
+use crate::{
+    codec,
+    state::{Registry, rows},
+    types::{LogId, SnapshotMeta, StoredMembership},
+};
+
+/// Format of rows and snapshot files. Raised with every change that older builds cannot read.
+pub(super) const FORMAT: u32 = 1;
+
+/// Description of a stored state.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Meta {
+    #[prost(uint32, tag = "1")]
+    pub(super) format: u32,
+    #[prost(string, tag = "2")]
+    pub(super) cluster_id: String,
+    #[prost(message, optional, tag = "3")]
+    log_id: Option<v1::LogId>,
+    #[prost(message, optional, tag = "4")]
+    membership: Option<v1::StoredMembership>,
+    #[prost(message, optional, tag = "5")]
+    header: Option<rows::Header>,
+}
+
+/// The description cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadMeta {
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    #[error("it belongs to cluster {found}, this server to {expected}")]
+    ForeignCluster { found: String, expected: ClusterId },
+    #[error("it has format {found}, this build knows {FORMAT}")]
+    NewerFormat { found: u32 },
+}
+
+impl Meta {
+    pub(super) fn new(cluster_id: &ClusterId, place: &Place, registry: &Registry) -> Self {
+        Self {
+            format: FORMAT,
+            cluster_id: cluster_id.to_string(),
+            log_id: place.log_id.as_ref().map(codec::log_id_to_proto),
+            membership: Some(codec::stored_membership_to_proto(&place.membership)),
+            header: Some(rows::header(registry)),
+        }
+    }
+
+    /// Reads a description and checks that this server may use what it describes.
+    pub(super) fn read(bytes: &[u8], cluster_id: &ClusterId) -> Result<Self, BadMeta> {
+        let meta = Self::decode(bytes).map_err(|error| BadMeta::Unreadable(error.to_string()))?;
+        if meta.format > FORMAT {
+            return Err(BadMeta::NewerFormat { found: meta.format });
+        }
+        if meta.cluster_id != cluster_id.as_str() {
+            return Err(BadMeta::ForeignCluster { found: meta.cluster_id, expected: cluster_id.clone() });
+        }
+        Ok(meta)
+    }
+
+    pub(super) fn place(&self) -> Result<Place, BadMeta> {
+        let membership = self.membership.clone().unwrap_or_default();
+        let membership =
+            codec::stored_membership_from_proto(membership).map_err(|error| BadMeta::Unreadable(error.to_string()))?;
+        Ok(Place { log_id: self.log_id.map(codec::log_id_from_proto), membership })
+    }
+
+    pub(super) fn header(&self) -> Result<&rows::Header, BadMeta> {
+        self.header.as_ref().ok_or_else(|| BadMeta::Unreadable("the header is missing".to_owned()))
+    }
+}
+
+/// Where a state stands in the log, and with which members.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Place {
+    /// Last entry applied.
+    pub(super) log_id: Option<LogId>,
+    /// The last members applied.
+    pub(super) membership: StoredMembership,
+}
+
+impl Place {
+    pub(super) fn snapshot_meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.log_id, last_membership: self.membership.clone() }
+    }
+}

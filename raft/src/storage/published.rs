@@ -1,0 +1,123 @@
+//! What readers share: the newest view and how to wait for the next one. Knows no consensus.
+
+use std::{fs, io, path::Path, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use boss_proto::ids::Revision;
+use tokio::sync::watch;
+
+use super::{
+    snapshot::{Directory, SnapshotReceiver},
+    writer::WriterHandle,
+};
+use crate::{
+    state::{Event, Expired, Interest, View},
+    types::LogId,
+};
+
+/// How far this server has applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The last entry.
+    pub log_id: Option<LogId>,
+    /// The registry's revision after it.
+    pub revision: Revision,
+}
+
+/// Events of one interest.
+#[derive(Debug, Clone)]
+pub struct Events {
+    /// Oldest first.
+    pub events: Vec<Arc<Event>>,
+    /// Everything of interest up to here is among the events: go on from it.
+    pub position: Revision,
+}
+
+/// The readers' side of the state machine; clones share it.
+#[derive(Clone)]
+pub struct Published {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) view: ArcSwap<View>,
+    pub(super) applied: watch::Sender<Applied>,
+    pub(super) snapshot: watch::Sender<Option<LogId>>,
+    pub(super) directory: Directory,
+    pub(super) store_path: PathBuf,
+    pub(super) writer: WriterHandle,
+}
+
+impl Published {
+    /// The registry as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::clone(&self.inner.view.load())
+    }
+
+    /// Moves after each batch of entries, when the view already shows them.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Applied> {
+        self.inner.applied.subscribe()
+    }
+
+    /// At most `max` events of interest after a revision.
+    pub fn events(&self, interest: &Interest, after: Revision, max: usize) -> Result<Events, Expired> {
+        let view = self.inner.view.load();
+        let events = view.events_after(after, interest, max)?;
+        let scanned_all = events.len() < max;
+        let position = match events.last() {
+            Some(last) if !scanned_all => last.revision,
+            _ => view.revision().max(after),
+        };
+        Ok(Events { events, position })
+    }
+
+    /// The last entry in the newest fsynced snapshot: nothing after it may be purged from the log.
+    #[must_use]
+    pub fn snapshot(&self) -> watch::Receiver<Option<LogId>> {
+        self.inner.snapshot.subscribe()
+    }
+
+    /// Waits until the store has everything that was applied before the call and that the log has durably.
+    pub async fn flush(&self) {
+        self.inner.writer.flush().await;
+    }
+
+    /// Size of the store on disk.
+    #[must_use]
+    pub fn store_bytes(&self) -> u64 {
+        directory_bytes(&self.inner.store_path)
+    }
+
+    /// Hash of the registry as it is now, for comparison between servers.
+    #[must_use]
+    pub fn state_hash(&self) -> String {
+        self.inner.view.load().hash().to_string()
+    }
+
+    /// Begins to take a snapshot in that another server sends.
+    pub async fn receive_snapshot(&self) -> io::Result<SnapshotReceiver> {
+        SnapshotReceiver::begin(&self.inner.directory.temporary()).await
+    }
+
+    /// Shows a new view to readers.
+    pub(super) fn publish(&self, view: View, log_id: Option<LogId>) {
+        let applied = Applied { log_id, revision: view.revision() };
+        self.inner.view.store(Arc::new(view));
+        self.inner.applied.send_replace(applied);
+    }
+}
+
+/// Size of all files below; what cannot be read counts nothing.
+fn directory_bytes(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,88 @@
+//! Snapshot files: one state in one file, fsynced before anything relies on it. Knows no consensus.
+
+mod directory;
+mod format;
+mod receive;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+pub(super) use self::directory::Directory;
+pub(super) use self::format::{read, read_meta, write};
+pub use self::receive::SnapshotReceiver;
+
+/// A whole snapshot on disk.
+#[derive(Debug, Clone)]
+pub struct SnapshotFile {
+    path: Arc<PathBuf>,
+    bytes: u64,
+}
+
+impl SnapshotFile {
+    pub(super) fn at(path: PathBuf) -> io::Result<Self> {
+        let bytes = std::fs::metadata(&path)?.len();
+        Ok(Self { path: Arc::new(path), bytes })
+    }
+
+    /// Opens it for reading from its start. What is open stays readable when the file is replaced.
+    pub async fn open(&self) -> io::Result<tokio::fs::File> {
+        tokio::fs::File::open(&*self.path).await
+    }
+
+    /// Its size in bytes; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "a snapshot has at least its header")]
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+}
+
+/// A file that is no whole snapshot of this cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSnapshot {
+    /// Torn, changed or no snapshot at all.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(String),
+    /// Of another cluster.
+    #[error("the snapshot belongs to cluster {found}, this server to {expected}")]
+    ForeignCluster {
+        /// In the file.
+        found: String,
+        /// Of this server.
+        expected: String,
+    },
+    /// Of a newer build.
+    #[error("the snapshot has format {found}, which this build does not know")]
+    NewerFormat {
+        /// In the file.
+        found: u32,
+    },
+    /// The disk says no.
+    #[error("the snapshot cannot be read")]
+    Io(#[from] io::Error),
+}
+
+impl From<super::meta::BadMeta> for BadSnapshot {
+    fn from(bad: super::meta::BadMeta) -> Self {
+        use super::meta::BadMeta;
+        match bad {
+            BadMeta::Unreadable(problem) => Self::Damaged(problem),
+            BadMeta::ForeignCluster { found, expected } => {
+                Self::ForeignCluster { found, expected: expected.to_string() }
+            }
+            BadMeta::NewerFormat { found } => Self::NewerFormat { found },
+        }
+    }
+}
+
+impl From<crate::state::rows::BadRows> for BadSnapshot {
+    fn from(bad: crate::state::rows::BadRows) -> Self {
+        Self::Damaged(bad.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
