@@ -146,19 +146,19 @@ impl Api {
     /// Creates an object under this request id.
     pub async fn create_as<T: Resource>(&self, object: T, id: v1::RequestId) -> Result<Written<T>, Status> {
         let message = v1::CreateRequest { object: Some(object.into_object()), request_id: Some(id) };
-        self.written(within(self.registry().create(self.request(message)?)).await?.into_inner())
+        self.written(within(Box::pin(self.registry().create(self.request(message)?))).await?.into_inner())
     }
 
     /// Replaces an object.
     pub async fn update<T: Resource>(&self, object: T) -> Result<Written<T>, Status> {
         let message = self.request(self.update_request(object))?;
-        self.written(within(self.registry().update(message)).await?.into_inner())
+        self.written(within(Box::pin(self.registry().update(message))).await?.into_inner())
     }
 
     /// Replaces the status of an object.
     pub async fn update_status<T: Resource>(&self, object: T) -> Result<Written<T>, Status> {
         let message = self.request(self.update_request(object))?;
-        self.written(within(self.registry().update_status(message)).await?.into_inner())
+        self.written(within(Box::pin(self.registry().update_status(message))).await?.into_inner())
     }
 
     /// Deletes an object.
@@ -168,7 +168,7 @@ impl Api {
             request_id: Some(self.seen.request_id()),
             ..v1::DeleteRequest::default()
         };
-        let response = within(self.registry().delete(self.request(message)?)).await?.into_inner();
+        let response = within(Box::pin(self.registry().delete(self.request(message)?))).await?.into_inner();
         self.seen.note(response.revision);
         Ok(response)
     }
@@ -176,7 +176,7 @@ impl Api {
     /// Reads an object, linearizable.
     pub async fn get<T: Resource>(&self, namespace: &str, name: &str) -> Result<T, Status> {
         let message = v1::GetRequest { key: Some(key::<T>(namespace, name)), ..v1::GetRequest::default() };
-        let response = within(self.registry().get(self.request(message)?)).await?.into_inner();
+        let response = within(Box::pin(self.registry().get(self.request(message)?))).await?.into_inner();
         self.seen.note(response.revision);
         unpack(response.object)
     }
@@ -192,7 +192,7 @@ impl Api {
                 page_token,
                 ..v1::ListRequest::default()
             };
-            let page = within(self.registry().list(self.request(message)?)).await?.into_inner();
+            let page = within(Box::pin(self.registry().list(self.request(message)?))).await?.into_inner();
             for item in page.items {
                 items.push(unpack(Some(item))?);
             }
@@ -212,7 +212,7 @@ impl Api {
             from_revision: from.map(|revision| revision.0),
             ..v1::WatchRequest::default()
         };
-        let stream = within(self.registry().watch(self.stream_request(message)?)).await?.into_inner();
+        let stream = within(Box::pin(self.registry().watch(self.stream_request(message)?))).await?.into_inner();
         Ok(Watch { stream, kind: std::marker::PhantomData })
     }
 

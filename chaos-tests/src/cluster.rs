@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use boss_client::{Client, Config, Credentials, Endpoint, Source};
 use boss_proto::{
     object::Resource,
     v1::{self, object::Body},
@@ -240,6 +241,18 @@ impl Cluster {
     pub fn user(&self, name: &str) -> Api {
         let id = *self.running_servers().first().expect("some server runs");
         self.api(id, Credential::Token(self.token(name, &[])))
+    }
+
+    /// The administrator with the Rust SDK, as users have it; it asks `first` first.
+    #[must_use]
+    pub fn client(&self, first: u64) -> Client {
+        let endpoint = |server: &Server| server.api.parse::<Endpoint>();
+        let mut servers = self.layout.plan().servers.clone();
+        servers.rotate_left(index_of(first));
+        let servers: Result<Vec<Endpoint>, _> = servers.iter().map(endpoint).collect();
+        let token = Credentials::Token(Source::Inline(self.token("admin", &["system:admins"])));
+        let config = servers.map(|servers| Config::new(servers, Source::File(self.layout.ca_path()), token));
+        config.and_then(Client::connect).unwrap_or_else(|error| panic!("no client: {error}"))
     }
 
     /// A token for an hour.

@@ -11,6 +11,8 @@ pub mod manifests;
 pub mod tokens;
 pub mod workload;
 
+pub mod bench;
+
 pub mod binaries;
 pub mod ports;
 pub mod proc;

@@ -9,7 +9,8 @@ use boss_chaos_tests::{
     wait,
     workload::{Acknowledged, Workload},
 };
-use boss_proto::{ids::Revision, v1};
+use boss_client::{Query, watch::Item};
+use boss_proto::{ids::Revision, kind::Kind, object::Resource, v1};
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 
@@ -36,6 +37,40 @@ async fn a_leader_that_hangs_is_replaced_and_follows_when_it_wakes_up() {
     cluster.server(leader).expect("it is only stopped").signal(Signal::SIGCONT);
     cluster.wait_for_server(leader).await;
     cluster.assert_states_are_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_the_client_see_a_dead_leader_as_a_pause_and_nothing_else() {
+    let mut cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
+    let leader = cluster.leader().await;
+    let client = cluster.client(leader);
+    let mut watch = client.watch(Query::all(Kind::ServiceAccount).in_namespace("default"));
+    let first = watch.next().await.expect("the cluster works");
+    assert!(matches!(first, Item::Restarted { .. }), "{first:?}");
+
+    let writing = async {
+        for number in 0..40 {
+            if number == 20 {
+                cluster.kill_server(leader);
+            }
+            let created = client.create(record(&format!("r{number}"), "x").into_object()).await;
+            created.unwrap_or_else(|error| panic!("write {number} failed: {error}"));
+        }
+    };
+    let watching = async {
+        let mut names = Vec::new();
+        while names.len() < 40 {
+            match watch.next().await.expect("nothing is wrong with the query") {
+                Item::Event { object, .. } => names.push(name_of(object.metadata()).to_owned()),
+                Item::Bookmark(_) | Item::Interrupted(_) => {}
+                Item::Restarted { .. } => panic!("the watch began anew after {names:?}"),
+            }
+        }
+        names
+    };
+    let ((), names) = tokio::join!(writing, watching);
+    let expected: Vec<String> = (0..40).map(|number| format!("r{number}")).collect();
+    assert_eq!(names, expected);
 }
 
 /// Writes all the time, disturbs the leader, and follows the writes from two watches: one on a server that stays,

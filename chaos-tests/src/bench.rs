@@ -1,0 +1,13 @@
+//! Measurements of a whole cluster: each gives a report that can be printed. Judges nothing.
+
+mod failover;
+mod idle;
+mod pod_start;
+mod setting;
+mod spread;
+
+pub use failover::{Failover, measure_failover};
+pub use idle::{Idle, measure_idle};
+pub use pod_start::{PodStart, measure_pod_start};
+pub use setting::Setting;
+pub use spread::Spread;
