@@ -74,7 +74,8 @@ impl<'a> Call<'a> {
         Fut: Future<Output = Result<Response<R>, Status>>,
     {
         let overall = self.deadlines.overall;
-        match tokio::time::timeout(overall, self.attempts(&message, &send)).await {
+        // Boxed: a tonic call is some 20 KiB of state, which would be part of every caller's own future.
+        match tokio::time::timeout(overall, Box::pin(self.attempts(&message, &send))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(CallFailed { error, lost: self.progress.lost }),
             Err(_elapsed) => Err(self.progress.into_failure(overall)),

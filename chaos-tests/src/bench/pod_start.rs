@@ -78,7 +78,7 @@ async fn measure_one(client: &Client, watch: &mut Watch, name: &str) -> Sample {
     let (acknowledged, (bound, running, pod)) = tokio::join!(create, seen);
     (sample.acknowledged, sample.seen_bound, sample.seen_running) = (acknowledged, bound, running);
     let status = pod.status.clone().unwrap_or_default();
-    let created = pod.metadata.as_ref().and_then(|metadata| metadata.creation_timestamp.clone());
+    let created = pod.metadata.as_ref().and_then(|metadata| metadata.creation_timestamp);
     sample.created_to_scheduled = between(created.as_ref(), status.scheduled_at.as_ref());
     sample.scheduled_to_ready = between(status.scheduled_at.as_ref(), status.runtime_ready_at.as_ref());
 
