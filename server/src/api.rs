@@ -1,6 +1,13 @@
 //! The gRPC services: from message to write or read and back. Knows no controller and no scheduler.
 
+pub mod doors;
 mod error;
+pub mod gate;
 pub mod status;
 
-pub use error::Error;
+mod auth;
+mod cluster;
+mod health;
+mod registry;
+
+pub use self::{auth::AuthService, cluster::ClusterService, error::Error, health::HealthService, registry::RegistryService};

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use boss_base::tls;
+use boss_base::{telemetry::Format, tls};
 use boss_proto::ids::{ClusterId, ServerId};
 use boss_raft::{ElectionProfile, Member};
 use clap::Parser;
@@ -78,7 +78,7 @@ pub struct Config {
     /// Whether this server forms the cluster if there is none yet.
     pub initialize: bool,
     /// How log lines look.
-    pub log_format: LogFormat,
+    pub log_format: Format,
 }
 
 /// The three ports.
@@ -90,16 +90,6 @@ pub struct Listen {
     pub peer: SocketAddr,
     /// For health and metrics, without TLS.
     pub http: SocketAddr,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One object per line.
-    Json,
 }
 
 /// One thing that is wrong with the configuration.
@@ -151,7 +141,7 @@ struct Raw {
     profile: Option<ElectionProfile>,
     members: Vec<Member>,
     initialize: bool,
-    log_format: Option<LogFormat>,
+    log_format: Option<Format>,
 }
 
 impl Raw {
@@ -268,13 +258,13 @@ fn read_profile(root: &mut Section, args: &Args, problems: &mut Problems) -> Opt
     }
 }
 
-fn read_log_format(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<LogFormat> {
+fn read_log_format(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<Format> {
     let mut log = root.section("log", problems);
     let from_file = log.text("format", problems);
     log.finish(problems);
     match args.log_format.clone().or(from_file).as_deref() {
-        None | Some("text") => Some(LogFormat::Text),
-        Some("json") => Some(LogFormat::Json),
+        None | Some("text") => Some(Format::Text),
+        Some("json") => Some(Format::Json),
         Some(other) => problems.none("log.format", format!("{other:?} is no log format: use text or json")),
     }
 }

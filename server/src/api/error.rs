@@ -57,3 +57,9 @@ impl Error {
         Self::Invalid { field: field.into(), problem: problem.into(), hint: hint.into() }
     }
 }
+
+impl From<boss_raft::ReadError> for Error {
+    fn from(error: boss_raft::ReadError) -> Self {
+        Self::Read(error.into())
+    }
+}

@@ -32,6 +32,12 @@ impl From<Error> for Status {
     }
 }
 
+impl From<auth::Error> for Status {
+    fn from(error: auth::Error) -> Self {
+        to_status(&error.into())
+    }
+}
+
 /// The same for the server that passed the call on.
 #[must_use]
 pub fn to_refusal(error: &Error) -> ForwardedRefusal {

@@ -1,12 +1,14 @@
 //! A caller after authentication. Knows no transport.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use boss_proto::{
     ids::{NodeName, ServerId},
     peer::v1::Credential,
     raft::v1::Caller,
 };
+
+use super::Error;
 
 /// Who calls, and until when that is so.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +63,11 @@ pub enum Role {
 }
 
 impl Identity {
+    /// The caller of a call that has passed the gate.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<Arc<Self>, Error> {
+        request.extensions().get::<Arc<Self>>().cloned().ok_or(Error::Missing)
+    }
+
     /// The node whose agent calls, if it is one.
     #[must_use]
     pub fn node(&self) -> Option<&NodeName> {

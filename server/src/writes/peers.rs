@@ -26,20 +26,23 @@ pub struct Peers(Arc<Shared>);
 struct Shared {
     raft: Handle,
     dialer: PeerDialer,
+    /// Known from the configuration, for as long as the registry knows no members.
+    configured: Vec<Member>,
     /// A member that comes back under another address gets another channel.
     channels: Mutex<HashMap<ServerId, (Member, Channel)>>,
 }
 
 impl Peers {
-    /// The members that `raft` knows, dialled by `dialer`.
+    /// The members that `raft` knows, else those of the configuration, dialled by `dialer`.
     #[must_use]
-    pub fn new(raft: Handle, dialer: PeerDialer) -> Self {
-        Self(Arc::new(Shared { raft, dialer, channels: Mutex::default() }))
+    pub fn new(raft: Handle, dialer: PeerDialer, configured: Vec<Member>) -> Self {
+        Self(Arc::new(Shared { raft, dialer, configured, channels: Mutex::default() }))
     }
 
     /// Asks another server; the channel connects when it is used and reconnects by itself.
     pub fn client(&self, id: ServerId) -> Result<ForwardClient<Channel>, Unreachable> {
-        let member = self.0.raft.members().into_iter().find(|member| member.id == id);
+        let members = self.0.raft.members();
+        let member = members.iter().chain(&self.0.configured).find(|member| member.id == id).cloned();
         let member = member.ok_or_else(|| Unreachable { id, problem: "it is no member of the cluster".to_owned() })?;
         Ok(ForwardClient::new(self.channel(member)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

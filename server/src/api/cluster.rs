@@ -1,0 +1,129 @@
+//! The state of the control plane itself. Answers also when nobody leads: that is when people ask.
+
+use std::time::Duration;
+
+use boss_proto::{
+    ids::{ClusterId, ServerId},
+    peer::v1::DescribeRequest,
+    v1::{
+        ClusterStatusRequest, ClusterStatusResponse, Member as WireMember, MembersRequest, MembersResponse, ServerStatus,
+        cluster_server::Cluster,
+    },
+};
+use boss_raft::{Handle, Member, Role, state::rbac::Attributes};
+use futures_util::future::join_all;
+use tonic::{Request, Response, Status};
+
+use super::{Error, doors::CLUSTER_RESOURCE};
+use crate::{admission::authorize, auth::Identity, writes::Peers};
+
+/// A server that has not described itself by then is shown as unreachable.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves the state of the control plane.
+#[derive(Clone)]
+pub struct ClusterService {
+    cluster_id: ClusterId,
+    raft: Handle,
+    peers: Peers,
+}
+
+impl ClusterService {
+    /// The service of one server.
+    #[must_use]
+    pub fn new(cluster_id: ClusterId, raft: Handle, peers: Peers) -> Self {
+        Self { cluster_id, raft, peers }
+    }
+
+    async fn do_status(&self, identity: &Identity) -> Result<ClusterStatusResponse, Error> {
+        let attributes = Attributes { verb: "get", resource: CLUSTER_RESOURCE, ..Attributes::default() };
+        authorize(&self.raft.view(), identity, &attributes)?;
+        let own = self.raft.status();
+        let mut others: Vec<Member> = own.members.iter().filter(|member| member.id != own.id).cloned().collect();
+        others.sort_by_key(|member| member.id);
+        let mut servers = join_all(others.into_iter().map(|member| self.ask(member))).await;
+        servers.push(describe(&self.raft));
+        servers.sort_by_key(|server| server.id);
+        Ok(ClusterStatusResponse {
+            cluster_id: self.cluster_id.to_string(),
+            incarnation: String::new(),
+            leader_id: own.leader.unwrap_or_default().0,
+            term: own.term,
+            revision: own.revision.0,
+            servers,
+        })
+    }
+
+    async fn ask(&self, member: Member) -> ServerStatus {
+        let unreachable = |error: String| ServerStatus {
+            id: member.id.0,
+            role: "unreachable".to_owned(),
+            api_address: member.api.clone(),
+            error,
+            ..Default::default()
+        };
+        let mut client = match self.peers.client(member.id) {
+            Ok(client) => client,
+            Err(error) => return unreachable(error.to_string()),
+        };
+        match tokio::time::timeout(DESCRIBE_TIMEOUT, client.describe(DescribeRequest {})).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => unreachable(status.message().to_owned()),
+            Err(_elapsed) => unreachable(format!("no answer within {DESCRIBE_TIMEOUT:?}")),
+        }
+    }
+}
+
+/// This server's own line.
+pub(super) fn describe(raft: &Handle) -> ServerStatus {
+    let status = raft.status();
+    let api_address = status.members.iter().find(|member| member.id == status.id).map(|member| member.api.clone());
+    ServerStatus {
+        id: status.id.0,
+        role: role_word(status.role).to_owned(),
+        term: status.term,
+        last_log_index: status.last_log_index,
+        committed_index: status.committed_index,
+        applied_index: status.applied_index,
+        snapshot_index: status.snapshot_index,
+        revision: status.revision.0,
+        objects: status.objects,
+        store_bytes: status.store_bytes,
+        state_hash: status.state_hash,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_address: api_address.unwrap_or_default(),
+        error: String::new(),
+    }
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+        Role::Learner => "learner",
+        Role::Stopped => "stopped",
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        Ok(Response::new(self.do_status(&identity).await?))
+    }
+
+    async fn members(&self, _request: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
+        let status = self.raft.status();
+        let is_voter = |id: ServerId| status.voters.contains(&id);
+        let members = status.members.iter().map(|member| WireMember {
+            id: member.id.0,
+            name: member.name.clone(),
+            peer_address: member.peer.clone(),
+            api_address: member.api.clone(),
+            voter: is_voter(member.id),
+        });
+        let leader_id = status.leader.unwrap_or_default().0;
+        Ok(Response::new(MembersResponse { members: members.collect(), leader_id }))
+    }
+}

@@ -1,0 +1,133 @@
+//! What each method asks of its caller, in one table. A method that is not in it does not exist.
+
+use boss_raft::state::{View, rbac::Attributes};
+
+use super::Error;
+use crate::{admission, auth::Identity};
+
+/// What a method asks of its caller before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Nothing: it tells nothing that a connection does not tell.
+    Open,
+    /// That the caller is known; it only speaks of the caller, or of what everybody may know.
+    Identity,
+    /// A right on what the request names; the method asks for it at the view that it answers from.
+    Right {
+        /// The verb that roles name.
+        verb: &'static str,
+        /// The part of the object, or what stands for no object at all; empty for the object itself.
+        part: &'static str,
+    },
+    /// That the caller is the agent of a node.
+    Agent,
+    /// That the caller is a server of this cluster, on the listener for servers.
+    Server,
+}
+
+const fn right(verb: &'static str) -> Door {
+    Door::Right { verb, part: "" }
+}
+
+/// Resource of calls about the control plane itself.
+pub const CLUSTER_RESOURCE: &str = "cluster";
+
+const DOORS: &[(&str, Door)] = &[
+    ("/boss.v1.Registry/Create", right("create")),
+    ("/boss.v1.Registry/Get", right("get")),
+    ("/boss.v1.Registry/List", right("list")),
+    ("/boss.v1.Registry/Update", right("update")),
+    ("/boss.v1.Registry/UpdateStatus", Door::Right { verb: "update", part: "status" }),
+    ("/boss.v1.Registry/Delete", right("delete")),
+    ("/boss.v1.Registry/Watch", right("watch")),
+    ("/boss.v1.Cluster/Status", Door::Right { verb: "get", part: CLUSTER_RESOURCE }),
+    ("/boss.v1.Cluster/Members", Door::Identity),
+    ("/boss.v1.Auth/WhoAmI", Door::Identity),
+    ("/boss.v1.Auth/CanI", Door::Identity),
+    ("/boss.v1.NodeSessions/Session", Door::Agent),
+    ("/boss.v1.Pods/Logs", Door::Right { verb: "get", part: "log" }),
+    ("/grpc.health.v1.Health/Check", Door::Open),
+    ("/grpc.health.v1.Health/Watch", Door::Open),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Door::Identity),
+    ("/boss.peer.v1.Forward/Write", Door::Server),
+    ("/boss.peer.v1.Forward/Heartbeats", Door::Server),
+    ("/boss.peer.v1.Forward/Locate", Door::Server),
+    ("/boss.peer.v1.Forward/Logs", Door::Server),
+    ("/boss.peer.v1.Forward/Describe", Door::Server),
+];
+
+/// Services whose methods are all for servers: consensus has a service of its own, and checks members itself.
+const SERVER_PACKAGES: [&str; 1] = ["/boss.raft.v1."];
+
+/// The door of a method, with the method as a text that lives long enough to label metrics.
+#[must_use]
+pub fn door(path: &str) -> Option<(&'static str, Door)> {
+    if let Some(prefix) = SERVER_PACKAGES.into_iter().find(|prefix| path.starts_with(prefix)) {
+        return Some((prefix, Door::Server));
+    }
+    DOORS.iter().find(|(method, _)| *method == path).map(|(method, door)| (*method, *door))
+}
+
+/// Whether the caller may do this at this view; the default is no. `resource` is a kind in plural, with a part after a
+/// slash if need be.
+pub fn authorize(
+    view: &View,
+    identity: &Identity,
+    verb: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<(), Error> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let attributes = Attributes { verb, resource, subresource, namespace, name, path: "" };
+    Ok(admission::authorize(view, identity, &attributes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+
+    use super::*;
+
+    fn declared_methods() -> Vec<String> {
+        let files = prost_types::FileDescriptorSet::decode(boss_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let mut methods = Vec::new();
+        for file in files.file {
+            for service in &file.service {
+                let service_name = format!("{}.{}", file.package(), service.name());
+                methods.extend(service.method.iter().map(|method| format!("/{service_name}/{}", method.name())));
+            }
+        }
+        methods
+    }
+
+    #[test]
+    fn every_declared_method_has_a_door() {
+        let methods = declared_methods();
+        assert!(methods.len() >= 18, "{methods:?}");
+        for method in methods {
+            assert!(door(&method).is_some(), "{method} has no door: add it to the table");
+        }
+    }
+
+    #[test]
+    fn only_health_is_open() {
+        let open = DOORS.iter().filter(|(_, door)| *door == Door::Open);
+        assert!(open.clone().all(|(method, _)| method.starts_with("/grpc.health.v1.Health/")), "{open:?}");
+    }
+
+    #[test]
+    fn methods_stand_in_the_table_once() {
+        let methods: BTreeSet<_> = DOORS.iter().map(|(method, _)| method).collect();
+        assert_eq!(methods.len(), DOORS.len());
+    }
+
+    #[test]
+    fn unknown_and_near_miss_paths_have_no_door() {
+        for path in ["", "/", "/boss.v1.Registry/Creat", "/boss.v1.Registry/create", "//boss.v1.Registry/Create", "/x/y"] {
+            assert_eq!(door(path), None, "{path}");
+        }
+    }
+}
