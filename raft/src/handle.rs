@@ -1,235 +1,291 @@
 //! The one door to the replicated registry: propose, read, watch, lead, stop. Knows no user-facing API.
 
-use std::sync::Arc;
+mod errors;
+mod leadership;
+mod proposals;
+mod start;
+mod status;
 
-use boss_base::{clock::Clock, tasks::Tasks};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use boss_base::tasks::Tasks;
 use boss_proto::{
-    ids::{Revision, ServerId},
+    ids::{ClusterId, Revision, ServerId},
     raft::v1::Operation,
 };
+use openraft::{
+    Raft, RaftMetrics,
+    async_runtime::watch::WatchReceiver,
+    errors::{InitializeError as CoreInitializeError, RaftError},
+};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use errors::{InitializeError, ProposeError, StartError};
+pub use start::start;
+pub use status::{Leadership, Role, Status};
 
 use crate::{
-    config::Config,
-    network::{PeerDialer, PeerIdentity},
-    reads::ReadError,
+    log::Log,
+    metric_definitions::READS,
+    network::{PeerIdentity, PeerService, Peers},
+    reads::{ReadError, Reads},
     state::{Interest, Outcome, View},
-    types::Member,
+    storage::{Published, StateMachine},
+    types::{Member, TypeConfig},
     watch::Watcher,
 };
+use proposals::Proposals;
 
-/// Opens what the disk holds and joins the others; forms no cluster by itself.
-pub async fn start(
-    _config: Config,
-    _dialer: PeerDialer,
-    _clock: Arc<dyn Clock>,
-    _tasks: Tasks,
-) -> Result<Handle, StartError> {
-    unimplemented!("lands with the log and the network")
-}
-
-/// Why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory cannot be used.
-    #[error("cannot open the data directory")]
-    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Consensus refused its settings or what it found on disk.
-    #[error("cannot start consensus: {0}")]
-    Consensus(String),
-}
-
-/// Who leads, as this server sees it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Leadership {
-    /// The current term.
-    pub term: u64,
-    /// The leader of that term, when it is known.
-    pub leader: Option<ServerId>,
-    /// Whether this server is that leader.
-    pub is_self: bool,
-    /// This server leads and has applied an entry of its own term: only then may leader-only work start.
-    pub ready: bool,
-}
-
-/// What a server does in the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Orders the writes.
-    Leader,
-    /// Votes and follows.
-    Follower,
-    /// Stands for election.
-    Candidate,
-    /// Follows without a vote.
-    Learner,
-    /// The core has stopped.
-    Stopped,
-}
-
-/// This server's own figures.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// This server.
-    pub id: ServerId,
-    /// What it does in the group.
-    pub role: Role,
-    /// The current term.
-    pub term: u64,
-    /// The leader, when it is known.
-    pub leader: Option<ServerId>,
-    /// Last entry in the log.
-    pub last_log_index: u64,
-    /// Last entry known to be on a majority.
-    pub committed_index: u64,
-    /// Last entry applied to the state.
-    pub applied_index: u64,
-    /// Last entry covered by a durable snapshot; 0 without one.
-    pub snapshot_index: u64,
-    /// Last entry removed from the log; 0 when none was.
-    pub purged_index: u64,
-    /// Registry-wide revision.
-    pub revision: Revision,
-    /// Objects in the registry.
-    pub objects: u64,
-    /// Bytes of log, state and snapshots on disk.
-    pub store_bytes: u64,
-    /// Running hash of the state in hexadecimal digits.
-    pub state_hash: String,
-    /// The members.
-    pub members: Vec<Member>,
-    /// Ids of the members that vote.
-    pub voters: Vec<ServerId>,
-}
-
-/// Why a proposal got no outcome.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ProposeError {
-    /// Another server must be asked; nothing was proposed.
-    #[error("this server does not lead")]
-    NotLeader {
-        /// Who leads, when it is known.
-        leader: Option<Member>,
-    },
-    /// Too many proposals wait for their commit; nothing was proposed.
-    #[error("too many writes wait for their commit")]
-    Busy,
-    /// The command is above its bounds; nothing was proposed.
-    #[error("{0}")]
-    TooLarge(String),
-    /// The outcome is unknown: the write may still happen.
-    #[error("no majority answered in time; the write may still happen")]
-    Timeout,
-    /// The server is stopping; the write may or may not happen.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-}
-
-impl ProposeError {
-    /// Whether the same request id may be sent again, here or elsewhere.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::NotLeader { .. } | Self::Busy | Self::Timeout | Self::ShuttingDown => true,
-            Self::TooLarge(_) => false,
-        }
-    }
-}
-
-/// Why a cluster was not formed.
-#[derive(Debug, thiserror::Error)]
-pub enum InitializeError {
-    /// This server has a log already: the cluster was formed before.
-    #[error("this server belongs to a formed cluster already")]
-    AlreadyFormed,
-    /// The list of members cannot work.
-    #[error("{0}")]
-    Members(String),
-    /// The server is stopping.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-}
+/// A read that no leader confirms within it fails: several elections fit into it.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts at a read while nothing is known to have changed.
+const READ_RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// How long another member may take to say whether it belongs to a formed cluster.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the tasks around the core may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cheap to clone; every clone speaks to the same server.
 #[derive(Clone)]
-pub struct Handle {}
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    server_id: ServerId,
+    cluster_id: ClusterId,
+    /// How long a successor may take to begin its term.
+    handover_timeout: Duration,
+    raft: Raft<TypeConfig, StateMachine>,
+    log: Log,
+    published: Published,
+    peers: Peers,
+    reads: Reads,
+    proposals: Proposals,
+    leadership: watch::Sender<Leadership>,
+    applied: watch::Sender<Revision>,
+    failure: watch::Sender<Option<String>>,
+    /// Cancelled when this server stops in good order.
+    stopping: CancellationToken,
+    tasks: Tasks,
+}
 
 impl Handle {
+    /// This server.
+    #[must_use]
+    pub fn server_id(&self) -> ServerId {
+        self.0.server_id
+    }
+
     /// The state as last applied here; may lag behind the leader.
     #[must_use]
     pub fn view(&self) -> View {
-        unimplemented!()
+        self.0.published.view()
     }
 
     /// A state that contains every write acknowledged before this call, on any server.
     pub async fn linearizable(&self) -> Result<View, ReadError> {
-        unimplemented!()
+        let read = async {
+            let index = self.read_index().await?;
+            let mut applied = self.0.published.applied();
+            let reached = applied.wait_for(|applied| applied.log_id.is_some_and(|id| id.index >= index)).await;
+            reached.map_err(|_| ReadError::ShuttingDown)?;
+            metrics::counter!(READS).increment(1);
+            Ok(self.view())
+        };
+        match tokio::time::timeout(READ_TIMEOUT, read).await {
+            Ok(result) => result,
+            Err(_) if self.leadership().borrow().leader.is_some() => {
+                Err(ReadError::Behind { applied: self.view().revision() })
+            }
+            Err(_) => Err(ReadError::NoLeader),
+        }
+    }
+
+    /// Tries until a leader confirms; each attempt is a round of its own.
+    async fn read_index(&self) -> Result<u64, ReadError> {
+        let mut leadership = self.leadership();
+        loop {
+            leadership.mark_unchanged();
+            match self.0.reads.confirm().await {
+                Err(ReadError::NoLeader) if self.0.stopping.is_cancelled() => return Err(ReadError::ShuttingDown),
+                // A new leader is worth an attempt at once; without news one asks again a little later.
+                Err(ReadError::NoLeader) => {
+                    drop(tokio::time::timeout(READ_RETRY_INTERVAL, leadership.changed()).await);
+                }
+                result => return result,
+            }
+        }
     }
 
     /// A state of at least `revision`, once this server has applied it.
-    pub async fn at_least(&self, _revision: Revision) -> Result<View, ReadError> {
-        unimplemented!()
+    pub async fn at_least(&self, revision: Revision) -> Result<View, ReadError> {
+        let mut applied = self.0.published.applied();
+        match tokio::time::timeout(READ_TIMEOUT, applied.wait_for(|applied| applied.revision >= revision)).await {
+            Ok(Ok(_)) => Ok(self.view()),
+            Ok(Err(_)) => Err(ReadError::ShuttingDown),
+            Err(_) => Err(ReadError::Behind { applied: self.view().revision() }),
+        }
     }
 
     /// Orders the operations as one entry and waits until it is applied here. Leader only; stamps the time.
-    pub async fn propose(&self, _operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
-        unimplemented!()
+    pub async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
+        self.0.proposals.propose(operations).await
     }
 
     /// Who leads, and every change of it.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        unimplemented!()
+        self.0.leadership.subscribe()
     }
 
     /// The revision that this server has applied, and every change of it.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Revision> {
-        unimplemented!()
+        self.0.applied.subscribe()
     }
 
     /// Every event after `from` that concerns `interest`, in order, once.
     #[must_use]
-    pub fn watch(&self, _interest: Interest, _from: Revision) -> Watcher {
-        unimplemented!()
+    pub fn watch(&self, interest: Interest, from: Revision) -> Watcher {
+        Watcher::new(self.0.published.clone(), interest, from, self.0.stopping.clone())
     }
 
     /// This server's own figures.
     #[must_use]
     pub fn status(&self) -> Status {
-        unimplemented!()
+        let published = &self.0.published;
+        let view = published.view();
+        let registry = status::Registry {
+            applied: published.applied().borrow().log_id,
+            snapshot: *published.snapshot().borrow(),
+            revision: view.revision(),
+            objects: view.len() as u64,
+            store_bytes: published.store_bytes() + self.0.log.store_bytes(),
+            state_hash: published.state_hash(),
+        };
+        status::status(&self.metrics(), registry)
     }
 
     /// The members, as last known here.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        unimplemented!()
+        status::members(&self.metrics())
     }
 
     /// Whether this server belongs to a formed cluster: it has a vote, a log or a membership.
     #[must_use]
     pub fn is_formed(&self) -> bool {
-        unimplemented!()
+        !self.0.log.is_pristine() || !self.members().is_empty()
     }
 
-    /// Forms the cluster. Exactly once, on exactly one server.
-    pub async fn initialize(&self, _members: Vec<Member>) -> Result<(), InitializeError> {
-        unimplemented!()
+    /// Cloned at once: the core waits for whoever holds the original.
+    fn metrics(&self) -> RaftMetrics<TypeConfig> {
+        self.0.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Forms the cluster. Exactly once, on exactly one server; the other members are asked first whether they
+    /// belong to one already.
+    pub async fn initialize(&self, members: Vec<Member>) -> Result<(), InitializeError> {
+        if self.is_formed() {
+            return Err(InitializeError::AlreadyFormed);
+        }
+        let by_id: BTreeMap<u64, Member> = members.iter().map(|member| (member.id.0, member.clone())).collect();
+        if by_id.len() != members.len() {
+            return Err(InitializeError::Members("two members have the same id".to_owned()));
+        }
+        if !by_id.contains_key(&self.0.server_id.0) {
+            let problem = format!("this server, {}, is not among the members", self.0.server_id);
+            return Err(InitializeError::Members(problem));
+        }
+        self.refuse_second_cluster(&members).await?;
+        match self.0.raft.initialize(by_id).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(CoreInitializeError::NotAllowed(_))) => Err(InitializeError::AlreadyFormed),
+            Err(RaftError::APIError(CoreInitializeError::NotInMembers(problem))) => {
+                Err(InitializeError::Members(problem.to_string()))
+            }
+            Err(RaftError::Fatal(_)) => Err(InitializeError::ShuttingDown),
+        }
+    }
+
+    /// A member that does not answer is taken for one that has not started yet.
+    async fn refuse_second_cluster(&self, members: &[Member]) -> Result<(), InitializeError> {
+        let others = members.iter().filter(|member| member.id != self.0.server_id);
+        let asked = others.map(async |member| (member.id, self.0.peers.describe(member, DESCRIBE_TIMEOUT).await));
+        let answers = futures_util::future::join_all(asked).await;
+        let formed = answers.into_iter().find(|(_, answer)| answer.as_ref().is_ok_and(|answer| answer.formed));
+        match formed {
+            Some((server, _)) => Err(InitializeError::FormedElsewhere { server }),
+            None => Ok(()),
+        }
     }
 
     /// What the peer listener serves. `identity` reads from a request who the caller's certificate says it is.
     #[must_use]
-    pub fn peer_service(&self, _identity: PeerIdentity) -> crate::network::PeerService {
-        unimplemented!()
+    pub fn peer_service(&self, identity: PeerIdentity) -> PeerService {
+        PeerService {
+            cluster_id: self.0.cluster_id.clone(),
+            server_id: self.0.server_id,
+            identity,
+            raft: self.0.raft.clone(),
+            published: self.0.published.clone(),
+            reads: self.0.reads.clone(),
+        }
     }
 
-    /// Hands over leadership, stops the core and flushes. Safe to call twice.
+    /// Hands over leadership, answers who waits, stops the core and flushes. Safe to call twice.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        self.hand_over().await;
+        // Before the core: its end would be taken for a failure, and watchers would wait for ever.
+        self.0.stopping.cancel();
+        if self.0.raft.shutdown().await.is_err() {
+            tracing::warn!("the core of consensus ended with a panic");
+        }
+        self.0.published.flush().await;
+        self.0.tasks.cancel();
+        if let Err(error) = self.0.log.close().await {
+            tracing::debug!(%error, "the log was closed already");
+        }
+        if let Err(running) = self.0.tasks.stop(STOP_TIMEOUT).await {
+            tracing::warn!(?running, "some tasks of consensus did not end");
+        }
+    }
+
+    /// Asks the voter with the longest log to lead, and waits until somebody else does.
+    async fn hand_over(&self) {
+        let metrics = self.metrics();
+        let Some(successor) = successor(&metrics) else { return };
+        if self.0.raft.trigger().transfer_leader(successor).await.is_err() {
+            return;
+        }
+        let mut servers = self.0.raft.server_metrics();
+        let handed_over = async {
+            while servers.borrow_watched().current_leader.is_none_or(|leader| leader == self.0.server_id.0) {
+                if servers.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        match tokio::time::timeout(self.0.handover_timeout, handed_over).await {
+            Ok(()) => tracing::info!(%successor, "handed over leadership"),
+            Err(_) => tracing::warn!(%successor, "leadership was not taken over in time"),
+        }
     }
 
     /// Resolves with the reason when the core has died; the process must end then.
     pub async fn failed(&self) -> String {
-        unimplemented!()
+        let mut failure = self.0.failure.subscribe();
+        match failure.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            // The sender is in `self`, and the wait is for `Some`.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
+}
+
+/// The voter that needs least to lead; `None` when this server does not lead or is alone.
+fn successor(metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
+    let matched = metrics.replication.as_ref()?;
+    let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
+    voters.max_by_key(|id| matched.get(id).copied().flatten())
 }

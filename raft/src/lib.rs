@@ -11,6 +11,8 @@ pub mod storage;
 pub mod config;
 pub mod types;
 
+mod compaction;
+
 pub mod codec;
 pub mod log;
 pub mod network;
@@ -19,7 +21,7 @@ pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile};
 pub use handle::{Handle, InitializeError, Leadership, ProposeError, Role, StartError, Status, start};
-pub use network::{DialError, PeerDialer, PeerId, PeerIdentity};
+pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
 pub use reads::ReadError;
 pub use state::Interest;
 pub use types::Member;

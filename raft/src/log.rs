@@ -228,6 +228,13 @@ impl Log {
         answer.await.map_err(|_| self.stopped())?
     }
 
+    /// Writes what may still wait and ends the writer. Nothing can be written afterwards.
+    pub async fn close(&self) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Close(done)).await?;
+        answer.await.map_err(|_| self.stopped())?
+    }
+
     async fn send(&self, job: Job) -> io::Result<()> {
         self.jobs.send(job).await.map_err(|_| self.stopped())
     }

@@ -1,6 +1,26 @@
-//! Linearizable reads on any server. Knows no objects.
+//! Linearizable reads on any server: a majority confirms who leads, then this server waits until it has applied what
+//! was committed by then. Rounds are shared: a read joins only a round that has not begun, so that the round begins
+//! after the read; each attempt is a round of its own. Knows no objects.
 
-use boss_proto::ids::Revision;
+use std::time::Duration;
+
+use boss_base::tasks::{OnExit, Tasks};
+use boss_proto::ids::{Revision, ServerId};
+use openraft::{
+    Raft, ReadPolicy,
+    errors::{LinearizableReadError, RaftError},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    metric_definitions::READ_ROUNDS,
+    network::Peers,
+    storage::StateMachine,
+    types::{Member, TypeConfig},
+};
+
+/// Reads that wait for a round; above it they wait for a place in the queue.
+const READS_WAITING_MAX: usize = 16 * 1_024;
 
 /// Why no state could be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,4 +37,127 @@ pub enum ReadError {
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+impl ReadError {
+    /// Whether the same read may work a moment later or on another server.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoLeader | Self::Behind { .. } | Self::ShuttingDown => true,
+        }
+    }
+}
+
+/// Who may answer a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// This server only: another one asks, and asking on could go in circles.
+    ThisLeader,
+    /// This server or the leader that it knows.
+    AnyLeader,
+}
+
+struct Waiting {
+    by: By,
+    answer: oneshot::Sender<Result<u64, ReadError>>,
+}
+
+/// Finds out from which index reads may be answered. Clones share the rounds.
+#[derive(Clone)]
+pub(crate) struct Reads {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Reads {
+    /// Starts the task that runs the rounds.
+    pub(crate) fn start(raft: Raft<TypeConfig, StateMachine>, peers: Peers, timeout: Duration, tasks: &Tasks) -> Self {
+        let (queue, waiting) = mpsc::channel(READS_WAITING_MAX);
+        let rounds = Rounds { raft, peers, timeout };
+        let token = tasks.token();
+        tasks.spawn("read-rounds", OnExit::StopProcess, async move {
+            token.run_until_cancelled(rounds.run(waiting)).await;
+        });
+        Self { queue }
+    }
+
+    /// An index that contains every write acknowledged before this call, on any server.
+    pub(crate) async fn confirm(&self) -> Result<u64, ReadError> {
+        self.ask(By::AnyLeader).await
+    }
+
+    /// The same, if this server leads.
+    pub(crate) async fn confirm_as_leader(&self) -> Result<u64, ReadError> {
+        self.ask(By::ThisLeader).await
+    }
+
+    async fn ask(&self, by: By) -> Result<u64, ReadError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Waiting { by, answer }).await.map_err(|_| ReadError::ShuttingDown)?;
+        answered.await.map_err(|_| ReadError::ShuttingDown)?
+    }
+}
+
+struct Rounds {
+    raft: Raft<TypeConfig, StateMachine>,
+    peers: Peers,
+    timeout: Duration,
+}
+
+impl Rounds {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut round = Vec::new();
+        // Whoever comes while a round is under way waits for the next one.
+        while queue.recv_many(&mut round, READS_WAITING_MAX).await > 0 {
+            metrics::counter!(READ_ROUNDS).increment(1);
+            let here = self.confirm_here().await;
+            let elsewhere = match &here {
+                Err(NotHere::Leader(leader)) if round.iter().any(|read| read.by == By::AnyLeader) => {
+                    self.ask_leader(leader).await
+                }
+                _ => Err(ReadError::NoLeader),
+            };
+            for read in round.drain(..) {
+                let result = match (&here, read.by) {
+                    (Ok(index), _) => Ok(*index),
+                    (Err(NotHere::Stopped), _) => Err(ReadError::ShuttingDown),
+                    (Err(_), By::AnyLeader) => elsewhere.clone(),
+                    (Err(_), By::ThisLeader) => Err(ReadError::NoLeader),
+                };
+                // Whoever asked may have gone.
+                drop(read.answer.send(result));
+            }
+        }
+    }
+
+    async fn confirm_here(&self) -> Result<u64, NotHere> {
+        let asked = tokio::time::timeout(self.timeout, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
+        match asked.map_err(|_| NotHere::Unconfirmed)? {
+            Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                let leader = forward.leader_id.zip(forward.leader_node);
+                Err(leader
+                    .map_or(NotHere::Unconfirmed, |(id, node)| NotHere::Leader(Member { id: ServerId(id), ..node })))
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(NotHere::Unconfirmed),
+            Err(RaftError::Fatal(_)) => Err(NotHere::Stopped),
+        }
+    }
+
+    async fn ask_leader(&self, leader: &Member) -> Result<u64, ReadError> {
+        self.peers.read_index(leader, self.timeout).await.map_err(|status| {
+            tracing::debug!(leader = %leader.id, %status, "the leader did not confirm a read");
+            ReadError::NoLeader
+        })
+    }
+}
+
+/// Why this server cannot confirm by itself.
+enum NotHere {
+    /// This one leads.
+    Leader(Member),
+    /// Nobody is known to lead, or no majority answered.
+    Unconfirmed,
+    /// The core has stopped.
+    Stopped,
 }

@@ -72,6 +72,7 @@ impl Index {
     }
 
     /// Index of the first entry that is held.
+    #[cfg(test)]
     pub(super) fn first(&self) -> u64 {
         self.first
     }

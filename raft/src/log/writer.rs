@@ -57,13 +57,15 @@ pub(super) enum Job {
     Purge(LogId),
     /// Writes what is left to write, the latest committed mark included.
     Flush(oneshot::Sender<io::Result<()>>),
+    /// The same, and nothing after it.
+    Close(oneshot::Sender<io::Result<()>>),
 }
 
 impl Job {
     fn into_answer(self) -> Option<Answer> {
         match self {
             Self::Append(_, callback) => Some(Answer::Flushed(callback)),
-            Self::Vote(_, done) | Self::Flush(done) => Some(Answer::Done(done)),
+            Self::Vote(_, done) | Self::Flush(done) | Self::Close(done) => Some(Answer::Done(done)),
             Self::Truncate(_) | Self::Purge(_) => None,
         }
     }
@@ -170,6 +172,11 @@ impl<D: Disk> Writer<D> {
             Job::Truncate(keep) => self.add_record(&Record::Truncated(keep))?,
             Job::Purge(upto) => self.add_record(&Record::Purged(upto))?,
             Job::Flush(done) => self.batch.answers.push(Answer::Done(done)),
+            Job::Close(done) => {
+                // What waits already is still written; then the queue is empty and closed.
+                self.jobs.close();
+                self.batch.answers.push(Answer::Done(done));
+            }
         }
         Ok(())
     }

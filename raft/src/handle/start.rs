@@ -1,0 +1,159 @@
+//! Brings one server up: log, state, peers, core, and the tasks around it.
+
+use std::sync::Arc;
+
+use boss_base::{
+    clock::Clock,
+    tasks::{OnExit, Tasks},
+};
+use openraft::{Raft, SnapshotPolicy};
+use tokio::sync::watch;
+
+use super::{
+    Handle, Inner,
+    errors::StartError,
+    leadership::{Seen, core_stopped, watch_leadership},
+    proposals::Proposals,
+};
+use crate::{
+    compaction::Compaction,
+    config::{Config, ElectionProfile, Limits},
+    log::{self, Log, Owner},
+    network::{PeerDialer, Peers},
+    reads::Reads,
+    state,
+    storage::{OpenOptions, Published, StateMachine},
+    types::TypeConfig,
+};
+
+/// An append without an answer for this many longest election timeouts means that the peer hangs; its disk may well
+/// be slow for one of them.
+const APPEND_TIMEOUT_ELECTIONS: u32 = 3;
+
+/// Opens what the disk holds and joins the others; forms no cluster by itself.
+pub async fn start(
+    config: Config,
+    dialer: PeerDialer,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+) -> Result<Handle, StartError> {
+    let tasks = tasks.group();
+    match start_in(&config, dialer, clock, tasks.clone()).await {
+        Ok(handle) => Ok(handle),
+        Err(error) => {
+            // What was started, the log's writer for one, must not outlive the failure.
+            tasks.cancel();
+            Err(error)
+        }
+    }
+}
+
+async fn start_in(
+    config: &Config,
+    dialer: PeerDialer,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+) -> Result<Handle, StartError> {
+    let settings = settings(config)?;
+    let round_timeout = config.profile.election_timeout_max();
+    let peers = Peers::new(dialer, &config.cluster_id, config.server_id, round_timeout * APPEND_TIMEOUT_ELECTIONS)?;
+    let log = open_log(config, Arc::clone(&clock), &tasks).await?;
+    let (machine, published) = StateMachine::open(OpenOptions {
+        dir: config.data_dir.clone(),
+        cluster_id: config.cluster_id.clone(),
+        server_id: config.server_id,
+        durable_log: log.durable(),
+        tasks: tasks.clone(),
+        limits: state::Limits::default(),
+    })
+    .await?;
+    let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
+        .await
+        .map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
+    let reads = Reads::start(raft.clone(), peers.clone(), round_timeout, &tasks);
+    let inner = Inner {
+        server_id: config.server_id,
+        cluster_id: config.cluster_id.clone(),
+        handover_timeout: round_timeout,
+        proposals: Proposals::new(raft.clone(), Arc::clone(&clock), tasks.clone()),
+        leadership: watch::Sender::default(),
+        applied: watch::Sender::default(),
+        failure: watch::Sender::default(),
+        stopping: tasks.token().child_token(),
+        raft,
+        log,
+        published,
+        peers,
+        reads,
+        tasks,
+    };
+    spawn_tasks(&inner, clock, config.limits.clone());
+    Ok(Handle(Arc::new(inner)))
+}
+
+async fn open_log(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {
+    let options = log::Options {
+        dir: config.data_dir.join("log"),
+        owner: Owner { cluster_id: config.cluster_id.clone(), server_id: config.server_id },
+        segment_bytes: config.limits.segment_bytes,
+        cache_bytes: config.limits.cache_bytes,
+    };
+    let owner = tasks.clone();
+    let opened = tasks.run_blocking("open-log", move || Log::open(options, clock, owner)).await;
+    Ok(opened.map_err(|error| StartError::Consensus(error.to_string()))??)
+}
+
+fn settings(config: &Config) -> Result<openraft::Config, StartError> {
+    let profile: ElectionProfile = config.profile;
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let settings = openraft::Config {
+        cluster_name: config.cluster_id.to_string(),
+        heartbeat_interval: millis(profile.heartbeat_interval()),
+        election_timeout_min: millis(profile.election_timeout_min()),
+        election_timeout_max: millis(profile.election_timeout_max()),
+        enable_pre_vote: Some(true),
+        // A restored leader may serve a state that is older than what it has acknowledged.
+        enable_leader_restore: Some(false),
+        // Finds a leader that only hears itself in a partial partition.
+        quorum_loss_probe_interval: Some(2 * millis(profile.election_timeout_max())),
+        // A log that went back has lost acknowledged entries: that must never pass silently.
+        allow_log_reversion: None,
+        // It counts entries only; `Compaction` counts bytes and time as well.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: config.limits.keep_entries,
+        backoff: "100ms".to_owned(),
+        ..openraft::Config::default()
+    };
+    settings.validate().map_err(|error| StartError::Configuration(error.to_string()))
+}
+
+fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
+    let (raft, published): (Raft<TypeConfig, StateMachine>, Published) = (inner.raft.clone(), inner.published.clone());
+    let seen = Seen { leadership: inner.leadership.clone(), applied: inner.applied.clone() };
+    spawn(&inner.tasks, "leadership", OnExit::Log, watch_leadership(raft.clone(), published.clone(), seen));
+
+    let compaction = Compaction { raft: raft.clone(), log: inner.log.clone(), published, clock, limits };
+    spawn(&inner.tasks, "compaction", OnExit::Log, compaction.run());
+
+    let failure = inner.failure.clone();
+    let log_failure = inner.log.failure();
+    // Its end is the end of the process: a live process with a dead core serves nobody.
+    let stopping = inner.stopping.clone();
+    let token = inner.tasks.token();
+    spawn(&inner.tasks, "consensus", OnExit::StopProcess, async move {
+        let Some(stopped) = stopping.run_until_cancelled(core_stopped(&raft)).await else {
+            // Stopped in good order: this task ends when its owner says so.
+            return token.cancelled().await;
+        };
+        let reason = log_failure.borrow().clone().unwrap_or(stopped);
+        tracing::error!(reason, "this server cannot go on");
+        failure.send_replace(Some(reason));
+    });
+}
+
+fn spawn(tasks: &Tasks, name: &'static str, on_exit: OnExit, work: impl Future<Output = ()> + Send + 'static) {
+    let token = tasks.token();
+    tasks.spawn(name, on_exit, async move {
+        token.run_until_cancelled(work).await;
+    });
+}

@@ -1,0 +1,366 @@
+//! The calling side: what openraft asks of a peer, over the peer's one channel. An unreachable peer is always an
+//! error, never an answer. Knows no storage but the files of snapshots.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use boss_proto::{
+    ids::{ClusterId, ServerId},
+    raft::v1::{self, peer_client::PeerClient},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream};
+use openraft::{
+    OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    base::{BoxFuture, BoxStream},
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::RPCOption,
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use tokio::io::AsyncReadExt;
+use tonic::{Code, Request, Status, metadata::AsciiMetadataValue, transport::Channel};
+
+use super::{
+    MESSAGE_BYTES_MAX, PeerDialer, SNAPSHOT_CHUNK_BYTES,
+    convert::{
+        append_result_from_proto, append_to_proto, transfer_to_proto, vote_request_to_proto, vote_response_from_proto,
+    },
+    metadata,
+};
+use crate::{
+    codec::{log_id_to_proto, stored_membership_to_proto, vote_from_proto, vote_to_proto},
+    storage::SnapshotFile,
+    types::{Member, SnapshotMeta, TypeConfig, Vote},
+};
+
+/// A whole snapshot must have been taken over by the peer within it.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Chunks that are read ahead of the connection.
+const SNAPSHOT_PARTS_AHEAD: usize = 4;
+
+type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>;
+
+/// Every peer's channel, made once and shared by all who call it. Clones share them.
+#[derive(Clone)]
+pub struct Peers {
+    dialer: PeerDialer,
+    cluster: AsciiMetadataValue,
+    from: ServerId,
+    /// How long an append may stay without an answer: a disk may be slow, a peer that hangs must be given up.
+    append_timeout: Duration,
+    channels: Arc<Mutex<HashMap<ServerId, (Member, Channel)>>>,
+}
+
+/// The cluster's id cannot be sent as a header.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster id {0:?} has characters that no header can carry")]
+pub struct BadClusterId(ClusterId);
+
+impl Peers {
+    /// Nobody is called yet.
+    pub fn new(
+        dialer: PeerDialer,
+        cluster_id: &ClusterId,
+        from: ServerId,
+        append_timeout: Duration,
+    ) -> Result<Self, BadClusterId> {
+        let cluster = cluster_id.as_str().parse().map_err(|_| BadClusterId(cluster_id.clone()))?;
+        Ok(Self { dialer, cluster, from, append_timeout, channels: Arc::default() })
+    }
+
+    /// Asks the leader for an index that a read begun before this call may be answered from.
+    pub(crate) async fn read_index(&self, leader: &Member, timeout: Duration) -> Result<u64, Status> {
+        let mut peer = self.peer(leader);
+        let (mut client, request) = peer.call(v1::ReadIndexRequest {})?;
+        let answer = tokio::time::timeout(timeout, client.read_index(request)).await;
+        Ok(answer.map_err(|_| Status::deadline_exceeded("the leader did not answer"))??.into_inner().index)
+    }
+
+    /// Asks a server what it knows of itself.
+    pub(crate) async fn describe(&self, member: &Member, timeout: Duration) -> Result<v1::DescribeResponse, Status> {
+        let mut peer = self.peer(member);
+        let (mut client, request) = peer.call(v1::DescribeRequest {})?;
+        let answer = tokio::time::timeout(timeout, client.describe(request)).await;
+        Ok(answer.map_err(|_| Status::deadline_exceeded("the server did not answer"))??.into_inner())
+    }
+
+    fn peer(&self, member: &Member) -> Peer {
+        Peer { peers: self.clone(), member: member.clone(), client: None }
+    }
+
+    fn channel(&self, member: &Member) -> Result<Channel, Status> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, channel)) = channels.get(&member.id)
+            && known == member
+        {
+            return Ok(channel.clone());
+        }
+        let channel = self.dialer.dial(member).map_err(|error| Status::unavailable(error.to_string()))?;
+        channels.insert(member.id, (member.clone(), channel.clone()));
+        Ok(channel)
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &Member) -> Peer {
+        // The membership maps ids to members; the id that openraft names is the one that counts.
+        self.peer(&Member { id: ServerId(target), ..node.clone() })
+    }
+}
+
+/// One peer as openraft sees it.
+pub struct Peer {
+    peers: Peers,
+    member: Member,
+    client: Option<PeerClient<Channel>>,
+}
+
+impl Peer {
+    /// A client and the request with the metadata that every call carries.
+    fn call<T>(&mut self, message: T) -> Result<(PeerClient<Channel>, Request<T>), Status> {
+        let client = match &self.client {
+            Some(client) => client.clone(),
+            None => {
+                let client = PeerClient::new(self.peers.channel(&self.member)?)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX);
+                self.client.insert(client).clone()
+            }
+        };
+        let mut request = Request::new(message);
+        let headers = request.metadata_mut();
+        headers.insert(metadata::CLUSTER, self.peers.cluster.clone());
+        headers.insert(metadata::FROM, self.peers.from.0.into());
+        headers.insert(metadata::TO, self.member.id.0.into());
+        Ok((client, request))
+    }
+
+    async fn ask_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        preliminary: bool,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let (mut client, request) = self.call(vote_request_to_proto(&rpc, preliminary)).map_err(failed)?;
+        let answer = within(option.hard_ttl(), client.request_vote(request)).await?;
+        vote_response_from_proto(answer.into_inner()).map_err(nonsense)
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut answers = self.stream_append(stream::iter([rpc]), option).await?;
+        match answers.next().await {
+            Some(answer) => Ok(AppendEntriesResponse::from(answer?)),
+            None => Err(unreachable("the peer closed the stream")),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let sent = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&sent);
+        let requests = input.map(move |request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            append_to_proto(&request)
+        });
+        let timeout = self.peers.append_timeout;
+        Box::pin(async move {
+            let (mut client, request) = self.call(requests).map_err(failed)?;
+            let answers = within(timeout, client.append(request)).await?.into_inner();
+            let waiting = Answers { answers, sent, received: 0, timeout };
+            let results = stream::unfold(Some(waiting), |waiting| async move {
+                let mut waiting = waiting?;
+                let result = waiting.next().await?;
+                // After an error, whichever, nothing that follows can be told what it answers.
+                let goes_on = matches!(result, Ok(Ok(_)));
+                Some((result, goes_on.then_some(waiting)))
+            });
+            Ok(Box::pin(results) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(rpc, false, option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.ask_vote(rpc, true, option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let (parts, receiver) = tokio::sync::mpsc::channel(SNAPSHOT_PARTS_AHEAD);
+        let (mut client, request) = self.call(tokio_stream::wrappers::ReceiverStream::new(receiver)).map_err(failed)?;
+        let source = SnapshotSource { vote, meta: snapshot.meta, file: snapshot.snapshot };
+        let install = async {
+            // The call ends first when the peer refuses; then what is left of the file is of no use.
+            let (sent, answer) = tokio::join!(source.send(parts), client.install_snapshot(request));
+            sent.map_err(|error| StreamingError::from(NetworkError::new(&error)))?;
+            let answer = answer.map_err(failed)?.into_inner();
+            let vote = answer.vote.ok_or_else(|| nonsense(crate::codec::BadMessage::Missing("vote")))?;
+            Ok(SnapshotResponse::new(vote_from_proto(vote)))
+        };
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            result = tokio::time::timeout(SNAPSHOT_TIMEOUT, install) => {
+                result.unwrap_or_else(|_| Err(unreachable("the peer did not take the snapshot in time").into()))
+            }
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let (mut client, request) = self.call(transfer_to_proto(&req)).map_err(failed)?;
+        // The peer waits until its log is durable before it answers.
+        let answer = within(option.hard_ttl().max(self.peers.append_timeout), client.transfer_leader(request)).await?;
+        match answer.into_inner().refusal {
+            refusal if refusal.is_empty() => Ok(Ok(())),
+            refusal => Err(RPCError::Network(NetworkError::from_string(refusal))),
+        }
+    }
+}
+
+/// The answers of one stream of appends; notices a peer that takes requests and does not answer.
+struct Answers {
+    answers: tonic::Streaming<v1::AppendResponse>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    timeout: Duration,
+}
+
+impl Answers {
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
+        let answer = loop {
+            let sent_before = self.sent.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.timeout, self.answers.message()).await {
+                Ok(answer) => break answer,
+                // An idle stream is quiet on both sides.
+                Err(_) if sent_before <= self.received => {}
+                Err(_) => return Some(Err(unreachable("the peer did not answer in time"))),
+            }
+        };
+        self.received += 1;
+        match answer {
+            Ok(Some(answer)) => Some(append_result_from_proto(answer).map_err(nonsense)),
+            Ok(None) => None,
+            Err(status) => Some(Err(failed(status))),
+        }
+    }
+}
+
+/// A snapshot on its way out.
+struct SnapshotSource {
+    vote: Vote,
+    meta: SnapshotMeta,
+    file: SnapshotFile,
+}
+
+impl SnapshotSource {
+    /// Sends everything, or stops early when the other side has gone.
+    async fn send(self, parts: tokio::sync::mpsc::Sender<v1::SnapshotPart>) -> std::io::Result<()> {
+        let mut file = self.file.open().await?;
+        if send_part(&parts, v1::snapshot_part::Part::Header(self.header())).await.is_none() {
+            return Ok(());
+        }
+        let (mut bytes, mut checksum) = (0, crc32fast::Hasher::new());
+        loop {
+            let mut chunk = BytesMut::with_capacity(SNAPSHOT_CHUNK_BYTES);
+            if file.read_buf(&mut chunk).await? == 0 {
+                break;
+            }
+            let chunk: Bytes = chunk.freeze();
+            bytes += chunk.len() as u64;
+            checksum.update(&chunk);
+            if send_part(&parts, v1::snapshot_part::Part::Chunk(chunk)).await.is_none() {
+                return Ok(());
+            }
+        }
+        let trailer = v1::SnapshotTrailer { bytes, crc32: checksum.finalize() };
+        send_part(&parts, v1::snapshot_part::Part::Trailer(trailer)).await;
+        Ok(())
+    }
+
+    fn header(&self) -> v1::SnapshotHeader {
+        v1::SnapshotHeader {
+            vote: Some(vote_to_proto(&self.vote)),
+            last_log_id: self.meta.last_log_id.as_ref().map(log_id_to_proto),
+            membership: Some(stored_membership_to_proto(&self.meta.last_membership)),
+        }
+    }
+}
+
+/// `None` when nobody takes parts any more.
+async fn send_part(parts: &tokio::sync::mpsc::Sender<v1::SnapshotPart>, part: v1::snapshot_part::Part) -> Option<()> {
+    parts.send(v1::SnapshotPart { part: Some(part) }).await.ok()
+}
+
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, RPCError<TypeConfig>> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(answer) => answer.map_err(failed),
+        Err(_) => Err(unreachable("the peer did not answer in time")),
+    }
+}
+
+/// A peer that is not there, or not the one, is left alone for a while; anything else is tried again at once.
+fn failed(status: Status) -> RPCError<TypeConfig> {
+    match status.code() {
+        Code::Unavailable | Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition => {
+            unreachable(status)
+        }
+        _ => RPCError::Network(NetworkError::new(&status)),
+    }
+}
+
+fn unreachable(reason: impl ToString) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::from_string(reason))
+}
+
+fn nonsense(error: crate::codec::BadMessage) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&error))
+}

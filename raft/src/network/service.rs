@@ -1,0 +1,331 @@
+//! The answering side. Each call must come from the server that its certificate names, be of this cluster and be
+//! meant for this server; a leader or candidate may only speak for itself. The one place of raft that makes gRPC
+//! statuses.
+#![expect(clippy::result_large_err, reason = "tonic's own error type")]
+
+use std::{future::ready, pin::Pin, sync::Arc};
+
+use boss_proto::{
+    ids::{ClusterId, ServerId},
+    raft::v1::{self, peer_server},
+};
+use futures_util::{Stream, StreamExt};
+use openraft::{
+    Raft,
+    async_runtime::watch::WatchReceiver,
+    errors::Fatal,
+    raft::{AppendEntriesRequest, StreamAppendResult},
+};
+use tonic::{Extensions, Request, Response, Status, Streaming};
+
+use super::{
+    MESSAGE_BYTES_MAX,
+    convert::{
+        append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
+    },
+    metadata,
+};
+use crate::{
+    codec::{
+        BadMessage, log_id_from_proto, log_id_to_proto, stored_membership_from_proto, vote_from_proto, vote_to_proto,
+    },
+    metric_definitions::PEER_CALLS_REFUSED,
+    reads::Reads,
+    storage::{Published, SnapshotFile, StateMachine},
+    types::{SnapshotMeta, TypeConfig, Vote},
+};
+
+/// Who a peer's certificate says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerId {
+    /// The cluster of the certificate.
+    pub cluster_id: ClusterId,
+    /// The server of the certificate.
+    pub server_id: ServerId,
+}
+
+impl PeerId {
+    /// Reads `boss://<cluster-id>/server/<id>`; `None` for the names of nodes, users and strangers.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        let (cluster, server) = uri.strip_prefix("boss://")?.split_once("/server/")?;
+        let server_id = server.parse().ok()?;
+        let id = Self { cluster_id: ClusterId::new(cluster), server_id };
+        // Only one spelling: no leading zeros, no plus sign.
+        (server_uri(&id.cluster_id, id.server_id) == uri).then_some(id)
+    }
+
+    /// From the certificate of the connection, for listeners of `boss_base::tls`.
+    #[must_use]
+    pub fn of_connection(extensions: &Extensions) -> Option<Self> {
+        let certificate = extensions.get::<boss_base::tls::PeerInfo>()?.certificate.as_ref()?;
+        certificate.uris.iter().find_map(|uri| Self::from_uri(uri))
+    }
+}
+
+/// What a server's certificate carries as its name.
+#[must_use]
+pub fn server_uri(cluster_id: &ClusterId, server_id: ServerId) -> String {
+    format!("boss://{cluster_id}/server/{server_id}")
+}
+
+/// Reads from a request's extensions who the caller's certificate says it is; `None` refuses the call.
+pub type PeerIdentity = Arc<dyn Fn(&Extensions) -> Option<PeerId> + Send + Sync>;
+
+/// Why a peer's call is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The connection has no certificate of a server.
+    #[error("only servers may speak to peers")]
+    NoServer,
+    /// It says that it is another server than its certificate does.
+    #[error("the certificate is of server {certificate}, the call of server {claimed}")]
+    Impostor {
+        /// By its certificate.
+        certificate: ServerId,
+        /// By what it says.
+        claimed: ServerId,
+    },
+    /// It belongs to another cluster.
+    #[error("the call is of another cluster; this one is {expected}")]
+    WrongCluster {
+        /// This cluster.
+        expected: ClusterId,
+    },
+    /// The address has been given to another server since.
+    #[error("the call is meant for server {meant}, this is server {this}")]
+    WrongTarget {
+        /// Whom the caller wants.
+        meant: ServerId,
+        /// Who this is.
+        this: ServerId,
+    },
+    /// A header is missing or no number.
+    #[error("the header {0} is missing or malformed")]
+    Header(&'static str),
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        metrics::counter!(PEER_CALLS_REFUSED).increment(1);
+        match &refused {
+            Refused::NoServer | Refused::Impostor { .. } => Status::permission_denied(refused.to_string()),
+            Refused::WrongCluster { .. } | Refused::WrongTarget { .. } => {
+                Status::failed_precondition(refused.to_string())
+            }
+            Refused::Header(_) => Status::invalid_argument(refused.to_string()),
+        }
+    }
+}
+
+/// What the peer listener serves; see [`peer_server::PeerServer`].
+#[derive(Clone)]
+pub struct PeerService {
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) server_id: ServerId,
+    pub(crate) identity: PeerIdentity,
+    pub(crate) raft: Raft<TypeConfig, StateMachine>,
+    pub(crate) published: Published,
+    pub(crate) reads: Reads,
+}
+
+impl PeerService {
+    /// As a tonic service.
+    #[must_use]
+    pub fn into_server(self) -> peer_server::PeerServer<Self> {
+        peer_server::PeerServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Who calls, once everything about the call agrees.
+    fn admit<T>(&self, request: &Request<T>) -> Result<ServerId, Refused> {
+        let text = |key| request.metadata().get(key).and_then(|value| value.to_str().ok());
+        let number = |key| text(key).and_then(|value| value.parse().ok()).map(ServerId).ok_or(Refused::Header(key));
+        let certificate = (self.identity)(request.extensions()).ok_or(Refused::NoServer)?;
+        let wrong_cluster = Refused::WrongCluster { expected: self.cluster_id.clone() };
+        let cluster = text(metadata::CLUSTER).ok_or(Refused::Header(metadata::CLUSTER))?;
+        if certificate.cluster_id != self.cluster_id || cluster != self.cluster_id.as_str() {
+            return Err(wrong_cluster);
+        }
+        let claimed = number(metadata::FROM)?;
+        if certificate.server_id != claimed {
+            return Err(Refused::Impostor { certificate: certificate.server_id, claimed });
+        }
+        let meant = number(metadata::TO)?;
+        if meant == self.server_id { Ok(claimed) } else { Err(Refused::WrongTarget { meant, this: self.server_id }) }
+    }
+
+    async fn receive(
+        &self,
+        mut parts: Streaming<v1::SnapshotPart>,
+        from: ServerId,
+    ) -> Result<(Vote, SnapshotMeta, SnapshotFile), Status> {
+        use v1::snapshot_part::Part;
+        let Some(Part::Header(header)) = next_part(&mut parts).await? else {
+            return Err(Status::invalid_argument("a snapshot begins with its header"));
+        };
+        let (vote, meta) = snapshot_meta(header).map_err(bad_message)?;
+        speaks_for_itself(&vote, from)?;
+        let mut receiver = self.published.receive_snapshot().await.map_err(disk)?;
+        loop {
+            match next_part(&mut parts).await? {
+                Some(Part::Chunk(chunk)) => receiver.write_chunk(&chunk).await.map_err(disk)?,
+                Some(Part::Trailer(trailer)) => {
+                    let file = receiver.finish(trailer.bytes, trailer.crc32).await.map_err(disk)?;
+                    return Ok((vote, meta, file));
+                }
+                Some(Part::Header(_)) => return Err(Status::invalid_argument("a second header")),
+                None => return Err(Status::invalid_argument("the snapshot ends before its trailer")),
+            }
+        }
+    }
+}
+
+async fn next_part(parts: &mut Streaming<v1::SnapshotPart>) -> Result<Option<v1::snapshot_part::Part>, Status> {
+    Ok(parts.message().await?.and_then(|part| part.part))
+}
+
+fn snapshot_meta(header: v1::SnapshotHeader) -> Result<(Vote, SnapshotMeta), BadMessage> {
+    let vote = vote_from_proto(header.vote.ok_or(BadMessage::Missing("vote"))?);
+    let meta = SnapshotMeta {
+        last_log_id: header.last_log_id.map(log_id_from_proto),
+        last_membership: stored_membership_from_proto(header.membership.unwrap_or_default())?,
+    };
+    Ok((vote, meta))
+}
+
+/// A server leads or stands for election in its own name only.
+fn speaks_for_itself(vote: &Vote, from: ServerId) -> Result<(), Refused> {
+    let claimed = ServerId(vote.leader_id.voted_for);
+    if claimed == from { Ok(()) } else { Err(Refused::Impostor { certificate: from, claimed }) }
+}
+
+/// The request, or `None` with a line in the log that says why it is not taken.
+fn readable(message: Result<v1::AppendRequest, Status>, from: ServerId) -> Option<AppendEntriesRequest<TypeConfig>> {
+    let message = message.inspect_err(|status| tracing::debug!(%from, %status, "a peer's stream of entries ended"));
+    let request = append_from_proto(message.ok()?)
+        .inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries that cannot be read"))
+        .ok()?;
+    let honest = speaks_for_itself(&request.vote, from);
+    honest.inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries of another leader")).ok()?;
+    Some(request)
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::AppendResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl peer_server::Peer for PeerService {
+    type AppendStream = Answers;
+
+    async fn append(&self, request: Request<Streaming<v1::AppendRequest>>) -> Result<Response<Answers>, Status> {
+        let from = self.admit(&request)?;
+        // A message that cannot be read ends the stream; what came before it is answered.
+        let requests = request.into_inner().scan((), move |(), message| ready(readable(message, from)));
+        let results = self.raft.stream_append(requests).map(answer);
+        Ok(Response::new(Box::pin(results)))
+    }
+
+    async fn request_vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteResponse>, Status> {
+        let from = self.admit(&request)?;
+        let message = request.into_inner();
+        let preliminary = message.preliminary;
+        let rpc = vote_request_from_proto(message).map_err(bad_message)?;
+        speaks_for_itself(&rpc.vote, from)?;
+        let answer = if preliminary { self.raft.pre_vote(rpc).await } else { self.raft.vote(rpc).await };
+        Ok(Response::new(vote_response_to_proto(&answer.map_err(stopped)?)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<v1::SnapshotPart>>,
+    ) -> Result<Response<v1::SnapshotResponse>, Status> {
+        let from = self.admit(&request)?;
+        let (vote, meta, snapshot) = self.receive(request.into_inner(), from).await?;
+        tracing::info!(%from, bytes = snapshot.len(), "received a snapshot");
+        let snapshot = openraft::Snapshot { meta, snapshot };
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(v1::SnapshotResponse { vote: Some(vote_to_proto(&answer.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let from = self.admit(&request)?;
+        let rpc = transfer_from_proto(request.into_inner()).map_err(bad_message)?;
+        speaks_for_itself(rpc.from_leader(), from)?;
+        let answer = self.raft.handle_transfer_leader(rpc).await.map_err(stopped)?;
+        let refusal = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(Response::new(v1::TransferLeaderResponse { refusal }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<v1::ReadIndexRequest>,
+    ) -> Result<Response<v1::ReadIndexResponse>, Status> {
+        self.admit(&request)?;
+        let index = self.reads.confirm_as_leader().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(v1::ReadIndexResponse { index }))
+    }
+
+    async fn describe(&self, request: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {
+        self.admit(&request)?;
+        let formed = self.raft.is_initialized().await.map_err(stopped)?;
+        let last_log_id = self.raft.data_metrics().borrow_watched().last_log;
+        let vote = self.raft.server_metrics().borrow_watched().vote;
+        let leader_id = self.raft.current_leader().await.unwrap_or_default();
+        Ok(Response::new(v1::DescribeResponse {
+            formed,
+            term: vote.leader_id.term,
+            leader_id,
+            last_log_id: last_log_id.as_ref().map(log_id_to_proto),
+            applied_index: self.published.applied().borrow().log_id.map_or(0, |id| id.index),
+        }))
+    }
+}
+
+fn answer(result: Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>) -> Result<v1::AppendResponse, Status> {
+    result.map(|result| append_result_to_proto(&result)).map_err(stopped)
+}
+
+fn bad_message(error: BadMessage) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn stopped(error: impl std::error::Error) -> Status {
+    Status::unavailable(format!("this server's consensus has stopped: {error}"))
+}
+
+fn disk(error: std::io::Error) -> Status {
+    Status::internal(format!("the snapshot cannot be stored: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_names_of_servers_are_read_as_servers() {
+        let id = |uri: &str| PeerId::from_uri(uri).map(|id| (id.cluster_id.to_string(), id.server_id.0));
+        assert_eq!(id("boss://c1/server/3"), Some(("c1".to_owned(), 3)));
+        for other in [
+            "boss://c1/node/3",
+            "boss://c1/user/server",
+            "boss://c1/server/",
+            "boss://c1/server/03",
+            "boss://c1/server/+3",
+            "boss://c1/server/3/",
+            "https://c1/server/3",
+        ] {
+            assert_eq!(id(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_server_speaks_for_itself_only() {
+        assert!(speaks_for_itself(&Vote::new_committed(4, 2), ServerId(2)).is_ok());
+        let refused = speaks_for_itself(&Vote::new_committed(4, 2), ServerId(3));
+        assert_eq!(refused, Err(Refused::Impostor { certificate: ServerId(3), claimed: ServerId(2) }));
+    }
+}
