@@ -39,6 +39,19 @@ pub fn take(folder: &Path) -> io::Result<Port> {
         .ok_or_else(|| io::Error::other(format!("no port from {FIRST} to {END} is free")))
 }
 
+/// Takes `count` free ports in a row.
+pub fn take_range(folder: &Path, count: u16) -> io::Result<Vec<Port>> {
+    fs::create_dir_all(folder)?;
+    let starts = (FIRST..END - count).step_by(usize::from(count));
+    let mut starts: Vec<u16> = starts.collect();
+    let middle = rand::random_range(0..starts.len());
+    starts.rotate_left(middle);
+    starts
+        .into_iter()
+        .find_map(|start| (start..start + count).map(|number| try_take(folder, number)).collect())
+        .ok_or_else(|| io::Error::other(format!("no {count} ports in a row are free")))
+}
+
 fn try_take(folder: &Path, number: u16) -> Option<Port> {
     let lock = File::create(folder.join(number.to_string())).ok()?;
     lock.try_lock().ok()?;

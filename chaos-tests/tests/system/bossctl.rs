@@ -1,1 +1,189 @@
-//! What a user does and sees.
+//! What a user of `bossctl` does and sees, from the first apply to the last delete.
+
+use boss_chaos_tests::{
+    bossctl_run::Bossctl,
+    cluster::{Cluster, Spec},
+    look, wait,
+};
+use boss_proto::v1;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// The exit codes that `bossctl --help` lists.
+mod code {
+    pub(crate) const FAILED: i32 = 1;
+    pub(crate) const BAD_INPUT: i32 = 2;
+    pub(crate) const NOT_FOUND: i32 = 3;
+    pub(crate) const FORBIDDEN: i32 = 4;
+    pub(crate) const UNAVAILABLE: i32 = 5;
+    pub(crate) const INTERRUPTED: i32 = 130;
+}
+
+const TALKER: &str = r#"
+apiVersion: boss.dev/v1
+kind: Pod
+metadata:
+  name: talker
+  labels: {app: talker}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - command: ["/bin/sh", "-c", "for i in 1 2 3; do echo line $i; done; exec sleep 309"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_applied_shown_described_followed_and_deleted() {
+    let cluster = Cluster::start(Spec::default()).await;
+    let bossctl = Bossctl::of(&cluster);
+    let applied = bossctl.run_with_input(&["apply", "-f", "-"], TALKER).await;
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert!(applied.stdout.contains("talker") && applied.stdout.contains("created"), "{applied:?}");
+    let again = bossctl.run_with_input(&["apply", "-f", "-"], TALKER).await;
+    assert!(again.code == 0 && again.stdout.contains("unchanged"), "{again:?}");
+
+    let pod = cluster.wait_for_phase("talker", "Running").await;
+    let process = look::process_of(&pod).expect("it runs");
+    check_get(&bossctl, &process.pid.to_string()).await;
+
+    let described = bossctl.succeed(&["describe", "pod", "talker"]).await;
+    for word in ["talker", "Running", "node-1", "Events"] {
+        assert!(described.contains(word), "{described}");
+    }
+    assert_eq!(bossctl.succeed(&["logs", "talker"]).await, "line 1\nline 2\nline 3\n");
+    assert_eq!(bossctl.succeed(&["logs", "talker", "--tail", "1"]).await, "line 3\n");
+
+    let deleted = bossctl.succeed(&["delete", "pod", "talker"]).await;
+    assert!(deleted.contains("talker") && deleted.contains("deleted"), "{deleted}");
+    assert!(!process.is_alive(), "delete returns when the pod is gone, and then nothing of it runs");
+    assert_eq!(bossctl.run(&["get", "pod", "talker"]).await.code, code::NOT_FOUND);
+    assert_eq!(bossctl.run(&["delete", "pod", "talker"]).await.code, code::NOT_FOUND);
+}
+
+async fn check_get(bossctl: &Bossctl, pid: &str) {
+    let table = bossctl.succeed(&["get", "pods"]).await;
+    assert!(table.contains("NAME") && table.contains("talker") && table.contains("Running"), "{table}");
+    let wide = bossctl.succeed(&["get", "pods", "-o", "wide"]).await;
+    assert!(wide.contains("NODE") && wide.contains("node-1"), "{wide}");
+    assert!(bossctl.succeed(&["get", "pods", "-o", "name"]).await.contains("talker"));
+    let json: Value =
+        serde_json::from_str(&bossctl.succeed(&["get", "pod", "talker", "-o", "json"]).await).expect("it is JSON");
+    assert_eq!((&json["kind"], &json["status"]["phase"]), (&Value::from("Pod"), &Value::from("Running")));
+    assert_eq!(json["status"]["containerStatuses"][0]["pid"].to_string(), pid);
+    let yaml = bossctl.succeed(&["get", "pod", "talker", "-o", "yaml"]).await;
+    assert!(yaml.contains("kind: Pod") && yaml.contains("phase: Running"), "{yaml}");
+    let none = bossctl.succeed(&["get", "pods", "-l", "app=other", "-o", "name"]).await;
+    assert!(none.trim().is_empty(), "{none}");
+    let some = bossctl.succeed(&["get", "pods", "-A", "-l", "app in (talker,x)", "-o", "name"]).await;
+    assert!(some.contains("talker"), "{some}");
+    let on_node = bossctl.succeed(&["get", "pods", "--field-selector", "spec.nodeName=node-1", "-o", "name"]).await;
+    assert!(on_node.contains("talker"), "{on_node}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_follow_a_pod_until_it_ends_or_ctrl_c() {
+    let cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
+    let bossctl = Bossctl::of(&cluster);
+    let ended = cluster.folder().join("end");
+    let script = format!("echo started; while [ ! -e {} ]; do sleep 0.02; done; echo ended", ended.display());
+    cluster.admin().create(boss_chaos_tests::manifests::shell_pod("waiter", &script)).await.expect("the pod is fine");
+    cluster.wait_for_phase("waiter", "Running").await;
+
+    let interrupted = bossctl.start(&["logs", "-f", "waiter"], None);
+    let following = bossctl.start(&["logs", "-f", "waiter"], None);
+    for running in [&interrupted, &following] {
+        cluster
+            .wait("the first line is shown", async || {
+                wait::holds(running.stdout() == "started\n", format!("{:?}", running.stdout()))
+            })
+            .await;
+    }
+    interrupted.process().signal(Signal::SIGINT);
+    assert_eq!(interrupted.end().await.code, code::INTERRUPTED);
+
+    std::fs::write(&ended, "").expect("the folder is ours");
+    let output = following.end().await;
+    assert_eq!((output.code, output.stdout.as_str()), (0, "started\nended\n"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_of_bossctl_goes_on_when_its_server_dies() {
+    let mut cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
+    let bossctl = Bossctl::of(&cluster);
+    let watching = bossctl.start(&["get", "serviceaccounts", "-w"], None);
+    // Whichever server it uses dies in one of the rounds.
+    for id in cluster.server_ids() {
+        cluster.kill_server(id);
+        let name = format!("seen-{id}");
+        let client = cluster.client(id % 3 + 1);
+        let created =
+            client.create(boss_proto::object::Resource::into_object(boss_chaos_tests::manifests::record(&name, "x")));
+        created.await.unwrap_or_else(|error| panic!("{name} was not written: {error}"));
+        cluster
+            .wait(format!("{name} is shown"), async || {
+                wait::holds(watching.stdout().contains(&name), watching.stdout())
+            })
+            .await;
+        cluster.start_server(id);
+        cluster.wait_for_server(id).await;
+    }
+    let shown = watching.stdout();
+    for id in cluster.server_ids() {
+        assert_eq!(shown.matches(&format!("seen-{id}")).count(), 1, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_tell_what_went_wrong() {
+    let cluster = Cluster::start(Spec { servers: 1, nodes: 0, ..Spec::default() }).await;
+    let admin = Bossctl::of(&cluster);
+    assert_eq!(admin.run(&["get", "pods", "-o", "xml"]).await.code, code::BAD_INPUT);
+    assert_eq!(admin.run(&["get", "zeppelins"]).await.code, code::BAD_INPUT);
+    assert_eq!(admin.run(&["get", "pod", "none"]).await.code, code::NOT_FOUND);
+    assert_eq!(admin.run(&["auth", "can-i", "create", "pods"]).await.code, 0);
+    assert_eq!(admin.run(&["--server", "127.0.0.1:1", "--timeout", "1s", "get", "pods"]).await.code, code::UNAVAILABLE);
+
+    let token = cluster.folder().join("mallory.token");
+    std::fs::write(&token, cluster.token("mallory", &[])).expect("the folder is ours");
+    let config = cluster.folder().join("mallory.toml");
+    let mallory = Bossctl::with_config(cluster.folder(), &config);
+    let (ca, api) = (cluster.layout().ca_path().display().to_string(), cluster.addresses(1).api.clone());
+    let token = token.display().to_string();
+    mallory.succeed(&["context", "set", "prod", "--server", &api, "--ca", &ca, "--token-file", &token]).await;
+    mallory.succeed(&["context", "use", "prod"]).await;
+    assert_eq!(mallory.run(&["get", "pods"]).await.code, code::FORBIDDEN);
+    assert_eq!(mallory.run(&["auth", "can-i", "create", "pods"]).await.code, code::FAILED);
+    assert!(mallory.succeed(&["whoami"]).await.contains("mallory"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&config).expect("it was made").permissions());
+    assert_eq!(mode & 0o777, 0o600, "a context file is its owner's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_the_control_plane_is_shown() {
+    let cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
+    let bossctl = Bossctl::of(&cluster);
+    let status = bossctl.succeed(&["cluster", "status"]).await;
+    assert!(status.contains("leader") && status.matches("follower").count() == 2, "{status}");
+    let members = bossctl.succeed(&["cluster", "members"]).await;
+    for id in cluster.server_ids() {
+        assert!(members.contains(&cluster.addresses(id).api), "{members}");
+    }
+    assert!(bossctl.succeed(&["version"]).await.contains(env!("CARGO_PKG_VERSION")));
+    assert!(bossctl.succeed(&["completion", "bash"]).await.contains("bossctl"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_tell_the_story_of_a_pod() {
+    let cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
+    let bossctl = Bossctl::of(&cluster);
+    cluster.admin().create(boss_chaos_tests::manifests::shell_pod("story", "exit 0")).await.expect("the pod is fine");
+    cluster.wait_for_phase("story", "Succeeded").await;
+    cluster
+        .wait("the events are there", async || {
+            let events = bossctl.succeed(&["events", "--for", "pod/story"]).await;
+            wait::holds(events.contains("Scheduled"), events)
+        })
+        .await;
+    let (events, _) = cluster.admin().list::<v1::Event>("default").await.expect("the administrator may");
+    let about = |event: &&v1::Event| event.involved_object.as_ref().is_some_and(|object| object.name == "story");
+    assert!(events.iter().filter(about).count() >= 1, "{events:?}");
+}
