@@ -117,6 +117,12 @@ impl Handle {
         }
     }
 
+    /// Proves that this server leads: a majority confirmed it in a round that began after this call. Never asks the
+    /// successor, as a read does.
+    pub async fn confirm_leadership(&self) -> Result<(), ReadError> {
+        self.0.reads.confirm_as_leader().await.map(drop)
+    }
+
     /// A state of at least `revision`, once this server has applied it.
     pub async fn at_least(&self, revision: Revision) -> Result<View, ReadError> {
         let mut applied = self.0.published.applied();
