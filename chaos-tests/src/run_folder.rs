@@ -71,6 +71,7 @@ impl RunFolder {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         kill_processes_of(&self.path);
+        remove_groups_of(&self.path);
         if !self.keep {
             fs::remove_dir_all(&self.path).ok();
         }
@@ -102,6 +103,7 @@ fn remove_stale(root: &Path) {
             continue;
         }
         kill_processes_of(&path);
+        remove_groups_of(&path);
         let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_none_or(|age| age > KEPT_FOR) {
             fs::remove_dir_all(&path).ok();
@@ -113,6 +115,31 @@ fn owner_of(run: &Path) -> Option<ProcessId> {
     let text = fs::read_to_string(run.join("owner")).ok()?;
     let (pid, start_ticks) = text.split_once(' ')?;
     Some(ProcessId { pid: pid.parse().ok()?, start_ticks: start_ticks.parse().ok()? })
+}
+
+/// Removes the control groups that the sandboxes of a run were in: the plan of each says which.
+fn remove_groups_of(run: &Path) {
+    for plan in files_called("spec.json", run) {
+        let plan: serde_json::Value =
+            fs::read(plan).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let groups = plan["cgroups"].as_array().into_iter().flatten();
+        for folder in groups.filter_map(|group| group["dir"].as_str()) {
+            // Only an empty group can be removed, so nothing else can be hit.
+            fs::remove_dir(folder).ok();
+        }
+    }
+}
+
+fn files_called(name: &str, folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_called(name, &entry.path())),
+            Ok(_) if entry.file_name() == name => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Ends every process of a run, and all below them. Twice, because one may start another

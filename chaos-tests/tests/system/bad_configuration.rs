@@ -8,6 +8,8 @@ use boss_chaos_tests::{
     process::Exit,
 };
 
+/// How every file of a server's log begins; the number of its format follows.
+const LOG_MAGIC: &[u8] = b"BOSSLOG\0";
 /// Bad configuration or arguments.
 const EXIT_BAD_CONFIGURATION: i32 = 2;
 /// The machine does not let us.
@@ -100,6 +102,21 @@ async fn a_state_folder_of_another_server_is_refused() {
     fs::rename(data(2), data(1)).expect("both are in one folder");
     let log = run_server(&mut cluster, 1, &[], EXIT_FAILURE).await;
     assert!(log.contains("server 2") && log.contains("server 1"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_folder_of_a_newer_version_is_refused_and_left_alone() {
+    let mut cluster = Cluster::start(Spec { servers: 1, nodes: 0, ..Spec::default() }).await;
+    assert_eq!(cluster.stop_server(1).await, Exit::Code(0));
+    let data = cluster.folder().join("c/servers/1/data");
+    for (path, mut bytes) in listing(&data).into_iter().filter(|(_, bytes)| bytes.starts_with(LOG_MAGIC)) {
+        bytes[LOG_MAGIC.len()..LOG_MAGIC.len() + 4].copy_from_slice(&99_u32.to_le_bytes());
+        fs::write(path, bytes).expect("the folder is ours");
+    }
+    let before = listing(&data);
+    let log = run_server(&mut cluster, 1, &[], EXIT_FAILURE).await;
+    assert!(log.contains("99"), "the message does not say what it found: {log}");
+    assert_eq!(listing(&data), before, "the folder was changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
