@@ -6,7 +6,7 @@ mod identity;
 mod listener;
 mod peer;
 
-pub use connector::{ClientStream, ConnectError, Connector, Expected, connector};
+pub use connector::{ClientStream, ConnectError, Connector, Expected, connector, refusal};
 pub use identity::{Error, Files, Identity, Pem, Reloaded};
 pub use listener::{Acceptor, Incoming, Limits, Listener, PeerInfo, TlsStream, server_acceptor};
 pub use peer::{BadCertificate, PeerCertificate};

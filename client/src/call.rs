@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use crate::{
     Deadlines, Error,
     client::Shared,
-    error::{Detail, Failed, judge},
+    error::{Detail, Failed},
     servers::Picked,
 };
 
@@ -46,6 +46,7 @@ pub(crate) struct Call<'a> {
 struct Progress {
     backoff: Backoff,
     failures: usize,
+    /// In a row: when it is all servers, waiting will not help.
     untrusted: usize,
     lost: bool,
     renewed: bool,
@@ -116,7 +117,7 @@ impl<'a> Call<'a> {
         let answer = tokio::time::timeout(self.deadlines.attempt, send(picked.channel.clone(), request)).await;
         let failed = match answer {
             Ok(Ok(answer)) => return Ok(answer.into_inner()),
-            Ok(Err(status)) => judge(&status),
+            Ok(Err(status)) => self.shared.servers.judge(picked.index, &status),
             Err(_elapsed) => {
                 let waited = self.deadlines.attempt;
                 Failed::Lost(Detail::new(format!("{} did not answer within {waited:?}", picked.address)))
@@ -141,16 +142,16 @@ impl<'a> Call<'a> {
             Failed::Refused { error, retry: false } => return Err(error),
             Failed::NotReached { detail, untrusted: true } => {
                 progress.untrusted += 1;
-                if progress.untrusted >= self.shared.servers.len() && progress.untrusted > progress.failures {
+                if progress.untrusted >= self.shared.servers.len() {
                     return Err(Error::Untrusted(detail));
                 }
             }
-            Failed::Refused { .. } | Failed::NotReached { .. } | Failed::Lost(_) => {}
+            Failed::Refused { .. } | Failed::NotReached { .. } | Failed::Lost(_) => progress.untrusted = 0,
         }
         tracing::debug!(server = %picked.address, problem = ?progress.last, "attempt failed, trying another server");
         self.shared.servers.leave(picked.index);
         progress.failures += 1;
-        Ok(progress.failures % self.shared.servers.len() == 0)
+        Ok(progress.failures.is_multiple_of(self.shared.servers.len()))
     }
 }
 

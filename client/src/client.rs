@@ -29,6 +29,8 @@ use crate::{
 
 /// Lists whose pages expire under us start again this often before they give up.
 const LIST_RESTARTS_MAX: usize = 3;
+/// A client that has seen nothing yet learns from a refusal what to have seen, while the registry moves on.
+const REQUEST_RENEWALS_MAX: usize = 3;
 
 /// A connection to a cluster. Clones share it.
 #[derive(Clone)]
@@ -275,7 +277,7 @@ impl Client {
             PodsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).logs(request).await
         };
         let call = Call::new(&self.shared, self.deadlines, Answer::Stream);
-        call.run(request, send).await.map_err(|failed| failed.error)
+        Box::pin(call.run(request, send)).await.map_err(|failed| failed.error)
     }
 
     /// Who the cluster takes us for.
@@ -327,7 +329,7 @@ impl Client {
         Fut: Future<Output = Result<Response<R>, Status>>,
     {
         let call = Call::new(&self.shared, self.deadlines, Answer::Message);
-        call.run(message, send).await.map_err(|failed| failed.error)
+        Box::pin(call.run(message, send)).await.map_err(|failed| failed.error)
     }
 
     /// A write under one request id, however often it is sent.
@@ -337,17 +339,17 @@ impl Client {
         F: Fn(Channel, Request<M>) -> Fut,
         Fut: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut renewed = false;
+        let mut renewals = 0;
         loop {
             let seen = Revision(self.shared.seen.load(Ordering::Relaxed));
             let call = Call::new(&self.shared, self.deadlines, Answer::Message);
-            match call.run(make(self.request_id(seen)), &send).await {
+            match Box::pin(call.run(make(self.request_id(seen)), &send)).await {
                 Ok(answer) => return Ok(answer),
                 // We had seen too little, and nothing can have been done under that id: a new one is safe.
                 Err(CallFailed { error: Error::RequestExpired { current, .. }, lost: false })
-                    if !renewed && current > seen =>
+                    if renewals < REQUEST_RENEWALS_MAX && current > seen =>
                 {
-                    renewed = true;
+                    renewals += 1;
                     self.saw(current.0);
                 }
                 Err(failed) => return Err(failed.error),

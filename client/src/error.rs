@@ -215,7 +215,7 @@ pub(crate) fn judge(status: &Status) -> Failed {
     if let Some(info) = error_info(status) {
         let retry = info.retryable;
         return match Error::decode(status.code(), status.message(), info) {
-            Error::Timeout(detail) => Failed::Lost(detail),
+            Error::Timeout(detail) if retry => Failed::Lost(detail),
             error => Failed::Refused { error, retry },
         };
     }
@@ -244,13 +244,7 @@ fn transport_failure(status: &Status) -> Option<Failed> {
         let untrusted = matches!(connect, ConnectError::Tls { .. } | ConnectError::WrongPeer { .. });
         return Some(Failed::NotReached { detail: Detail::new(connect.to_string()), untrusted });
     }
-    let chain = describe(source);
-    // With TLS 1.3 a server's refusal of our certificate arrives only after our side of the handshake is done.
-    // The library in between keeps no type that would tell.
-    if chain.contains("received fatal alert") {
-        return Some(Failed::NotReached { detail: Detail::new(chain), untrusted: true });
-    }
-    Some(Failed::Lost(Detail::new(chain)))
+    Some(Failed::Lost(Detail::new(describe(source))))
 }
 
 fn error_info(status: &Status) -> Option<ErrorInfo> {
@@ -333,7 +327,8 @@ mod tests {
 
     #[test]
     fn a_timeout_or_a_lost_connection_leaves_the_outcome_unknown() {
-        assert!(matches!(judge(&status(Code::DeadlineExceeded, &info("TIMEOUT"))), Failed::Lost(_)));
+        let unknown = ErrorInfo { retryable: true, ..info("OUTCOME_UNKNOWN") };
+        assert!(matches!(judge(&status(Code::DeadlineExceeded, &unknown)), Failed::Lost(_)));
         assert!(matches!(judge(&Status::new(Code::Unavailable, "gone")), Failed::Lost(_)));
         let broken = Status::from_error(Box::new(std::io::Error::other("reset")));
         assert!(matches!(judge(&broken), Failed::Lost(_)));

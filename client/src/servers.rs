@@ -1,5 +1,7 @@
 //! The cluster's servers and which of them we use now. Sends no request.
 
+mod noticing;
+
 use std::{
     io,
     sync::atomic::{AtomicUsize, Ordering},
@@ -9,9 +11,18 @@ use std::{
 use boss_base::tls::{self, ClientStream, ConnectError, Connector, Expected, PeerCertificate};
 use boss_proto::{SERVER_DNS_NAME, ids::ClusterId};
 use http::Uri;
-use tonic::transport::{Channel, Endpoint as Transport};
+use hyper_util::rt::TokioIo;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint as Transport},
+};
 
-use crate::{Config, Error, credentials::Shown};
+use crate::{
+    Config, Error,
+    credentials::Shown,
+    error::{Detail, Failed, judge},
+};
+use noticing::{Noticing, Refusal};
 
 /// A connection whose other end vanished is found out this long after the last sign of life, at most, plus
 /// [`KEEP_ALIVE_TIMEOUT`].
@@ -32,6 +43,7 @@ pub(crate) struct Servers {
 struct Server {
     address: crate::Endpoint,
     channel: Channel,
+    refusal: Refusal,
 }
 
 /// One server, for one attempt.
@@ -71,6 +83,17 @@ impl Servers {
         Picked { index, address: server.address.clone(), channel: server.channel.clone() }
     }
 
+    /// What the answer of an attempt at a server means.
+    pub(crate) fn judge(&self, index: usize, status: &Status) -> Failed {
+        match (judge(status), self.all[index].refusal.take()) {
+            (Failed::Lost(_), Some(problem)) => {
+                let message = format!("TLS with {} failed: {problem}", self.all[index].address);
+                Failed::NotReached { detail: Detail::new(message), untrusted: true }
+            }
+            (failed, _) => failed,
+        }
+    }
+
     /// Prefers the next one from now on, unless somebody has moved on already.
     pub(crate) fn leave(&self, index: usize) {
         let next = (index + 1) % self.all.len();
@@ -88,12 +111,16 @@ impl Server {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let connector = connector.clone();
+        let (connector, refusal) = (connector.clone(), Refusal::default());
+        let noticed = refusal.clone();
         let dial = tower::service_fn(move |uri: Uri| {
-            let connector = connector.clone();
-            async move { connect(&connector, &uri, timeout).await }
+            let (connector, refusal) = (connector.clone(), noticed.clone());
+            async move {
+                let stream = connect(&connector, &uri, timeout).await?;
+                Ok::<_, ConnectError>(TokioIo::new(Noticing::new(stream.into_inner(), refusal)))
+            }
         });
-        Ok(Self { address: address.clone(), channel: transport.connect_with_connector_lazy(dial) })
+        Ok(Self { address: address.clone(), channel: transport.connect_with_connector_lazy(dial), refusal })
     }
 }
 

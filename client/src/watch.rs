@@ -17,11 +17,12 @@ use crate::{
     Deadlines, Error, Query,
     call::{ROUND_DELAY_MAX, ROUND_DELAY_MIN},
     client::{Shared, registry},
-    error::{Detail, Failed, judge},
+    error::{Detail, Failed},
 };
 use resume::Resume;
 
 /// What a watch tells.
+#[expect(clippy::large_enum_variant, reason = "nearly all items are events, handled one by one")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// The whole list: at the start, and again when the registry's history no longer reaches back to where we were.
@@ -136,7 +137,7 @@ impl Watch {
                         None => continue,
                     },
                     Ok(None) => (*server, Failed::Lost(Detail::new("the server ended the watch"))),
-                    Err(status) => (*server, judge(&status)),
+                    Err(status) => (*server, self.shared.servers.judge(*server, &status)),
                 },
             };
             if let Some(item) = self.handle_failure(failed.0, failed.1)? {
@@ -208,7 +209,10 @@ impl Watch {
                     return (picked.index, Err(Failed::Lost(Detail::new(problem))));
                 }
             };
-            (picked.index, result.map(tonic::Response::into_inner).map_err(|status| judge(&status)))
+            (
+                picked.index,
+                result.map(tonic::Response::into_inner).map_err(|status| shared.servers.judge(picked.index, &status)),
+            )
         })
     }
 }

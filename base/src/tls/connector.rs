@@ -153,6 +153,16 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
+/// What the other end had against us, when that is why a connection broke. With TLS 1.3 it learns our certificate
+/// only after our own handshake is done, so its refusal arrives as an error of the first read.
+#[must_use]
+pub fn refusal(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(format!("it refuses our certificate ({alert:?})")),
+        _ => None,
+    }
+}
+
 /// `[::1]` loses its brackets: the resolver wants none.
 fn host_and_port(uri: &Uri) -> Option<(&str, u16)> {
     let host = uri.host()?;

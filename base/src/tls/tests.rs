@@ -155,7 +155,8 @@ async fn a_caller_without_certificate_passes_only_where_that_is_optional() {
     let optional = serve(identity(&authority, "service"), ClientAuth::Optional, limits()).await;
     assert_eq!(greeted(&optional, &anonymous).await.unwrap(), "nobody");
     let required = serve(identity(&authority, "service"), ClientAuth::Required, limits()).await;
-    assert!(greeted(&required, &anonymous).await.is_err());
+    let error = greeted(&required, &anonymous).await.unwrap_err();
+    assert!(refusal(&error).unwrap().contains("CertificateRequired"), "{error}");
 }
 
 #[tokio::test]
