@@ -7,7 +7,11 @@ pub mod status;
 
 mod auth;
 mod cluster;
+mod forward;
 mod health;
 mod registry;
 
-pub use self::{auth::AuthService, cluster::ClusterService, error::Error, health::HealthService, registry::RegistryService};
+pub use self::{
+    auth::AuthService, cluster::ClusterService, error::Error, forward::ForwardService, health::HealthService,
+    registry::RegistryService,
+};

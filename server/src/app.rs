@@ -1,1 +1,234 @@
-//! Builds the server from its configuration, runs it and stops it.
+//! Builds the server from its configuration, runs it and stops it. The one place that knows every part.
+
+mod build_error;
+mod formation;
+mod identity;
+mod services;
+
+use std::{sync::Arc, time::Duration};
+
+use boss_base::{
+    clock::Clock,
+    tasks::{OnExit, Tasks},
+    telemetry::Metrics,
+    tls,
+};
+use boss_raft::{Handle, PeerDialer};
+use tokio_util::sync::CancellationToken;
+
+pub use self::build_error::BuildError;
+use self::services::Services;
+use crate::{
+    api::gate::{Gate, Side},
+    auth::Authenticator,
+    config::Config,
+    controllers,
+    http::{self, Probes},
+    listeners::{Bound, grpc_server},
+    reads::Reads,
+    sessions::{self, Sessions},
+    writes::{self, Peers, Writes},
+};
+
+/// How often certificate files are looked at.
+const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+/// Open calls get so long to end after the server stopped accepting.
+const CALLS_DEADLINE: Duration = Duration::from_secs(3);
+/// Controllers finish what they are at within it.
+const CONTROLLERS_DEADLINE: Duration = Duration::from_secs(2);
+/// Handing over leadership and flushing.
+const RAFT_DEADLINE: Duration = Duration::from_secs(8);
+/// Whatever is left.
+const REST_DEADLINE: Duration = Duration::from_secs(2);
+/// Histograms are folded together so often, so that they stay bounded.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a server takes from its surroundings.
+#[derive(Clone)]
+pub struct Environment {
+    /// Time and randomness.
+    pub clock: Arc<dyn Clock>,
+    /// Shown at /metrics, if there are any.
+    pub metrics: Option<Metrics>,
+}
+
+/// The groups of tasks, in the order in which they stop.
+struct Groups {
+    /// The ports for clients and the calls behind them.
+    serving: Tasks,
+    /// What only the leader does.
+    leading: Tasks,
+    /// The port for servers: needed until leadership is handed over.
+    peering: Tasks,
+    /// Everything.
+    all: Tasks,
+}
+
+impl Groups {
+    fn new() -> Self {
+        let all = Tasks::new();
+        Self { serving: all.group(), leading: all.group(), peering: all.group(), all }
+    }
+}
+
+/// A server, built and not yet running.
+pub struct App {
+    config: Config,
+    environment: Environment,
+    groups: Groups,
+    bound: Bound,
+    raft: Handle,
+    authenticator: Authenticator,
+    services: Services,
+    sessions: Arc<Sessions>,
+}
+
+/// Why a running server ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A task that the server cannot live without ended.
+    #[error("{0}")]
+    Task(boss_base::tasks::Failure),
+    /// Consensus is dead.
+    #[error("consensus has stopped: {0}")]
+    Consensus(String),
+    /// The cluster could not be formed.
+    #[error("cannot form the cluster")]
+    Formation(#[source] boss_raft::InitializeError),
+}
+
+impl App {
+    /// Takes the ports, opens the data directory and joins the others. Serves nobody yet.
+    pub async fn build(config: Config, environment: Environment) -> Result<Self, BuildError> {
+        let groups = Groups::new();
+        let clock = environment.clock.clone();
+        let identity = identity::load(&config, &*clock)?;
+        let token_keys = identity::load_token_keys(&config)?;
+        let bound = Bound::bind(config.listen, &identity).await?;
+        identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
+        let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
+        let raft = start_raft(&config, dialer.clone(), clock.clone(), groups.all.clone()).await?;
+        let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity, clock.clone());
+        let peers = Peers::new(raft.clone(), dialer, config.members.clone());
+        let sessions = Sessions::new(sessions::Parts {
+            handle: raft.clone(),
+            clock: clock.clone(),
+            tasks: groups.serving.clone(),
+            peers: peers.clone(),
+            cluster_id: config.cluster_id.clone(),
+            server_id: config.id,
+        });
+        let services = Services {
+            cluster_id: config.cluster_id.clone(),
+            writes: Writes::new(writes::Parts {
+                id: config.id,
+                raft: raft.clone(),
+                authenticator: authenticator.clone(),
+                peers: peers.clone(),
+                clock: clock.clone(),
+            }),
+            reads: Reads::new(raft.clone(), authenticator.clone(), clock),
+            raft: raft.clone(),
+            peers,
+            sessions: sessions.clone(),
+        };
+        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions })
+    }
+
+    /// Serves until `shutdown` is cancelled or something that the server needs has died, then stops in order.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        let Self { config, environment, groups, bound, raft, authenticator, services, sessions } = self;
+        let gate = |side| Gate::new(side, authenticator.clone(), environment.clock.clone());
+        serve_peers(&groups.peering, bound.peer, gate(Side::Servers), &services);
+        serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
+        let probes = Probes::new(raft.clone(), environment.metrics.clone(), groups.serving.token());
+        groups.all.spawn("http", OnExit::StopProcess, http::serve(bound.http, probes, groups.all.token()));
+        if let Some(metrics) = environment.metrics {
+            groups.all.spawn("metrics-upkeep", OnExit::Log, keep_metrics(metrics, groups.all.token()));
+        }
+        controllers::start(&controllers::Parts {
+            handle: raft.clone(),
+            clock: environment.clock,
+            tasks: groups.leading.clone(),
+            sessions,
+        });
+        tracing::info!(
+            id = %config.id, cluster = %config.cluster_id, api = %config.listen.api, peer = %config.listen.peer,
+            http = %config.listen.http, version = env!("CARGO_PKG_VERSION"), "server started"
+        );
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            failure = groups.all.failed() => Err(RunError::Task(failure)),
+            reason = raft.failed() => Err(RunError::Consensus(reason)),
+            error = formation::form(&config, &raft) => Err(RunError::Formation(error)),
+        };
+        stop(&groups, &raft).await;
+        ended
+    }
+}
+
+async fn start_raft(
+    config: &Config,
+    dialer: PeerDialer,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+) -> Result<Handle, BuildError> {
+    let settings = boss_raft::Config {
+        profile: config.profile,
+        ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
+    };
+    boss_raft::start(settings, dialer, clock, tasks).await.map_err(BuildError::Raft)
+}
+
+fn serve_clients(tasks: &Tasks, listener: tls::Listener, gate: Gate, services: &Services) {
+    let token = tasks.token();
+    let router = services.for_clients(grpc_server().layer(gate), token.clone());
+    let incoming = listener.accept(tasks);
+    tasks.spawn("api", OnExit::StopProcess, async move {
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, token.cancelled_owned()).await {
+            tracing::error!(%error, "serving the API failed");
+        }
+    });
+}
+
+fn serve_peers(tasks: &Tasks, listener: tls::Listener, gate: Gate, services: &Services) {
+    let token = tasks.token();
+    let router = services.for_servers(grpc_server().layer(gate));
+    let incoming = listener.accept(tasks);
+    tasks.spawn("peers", OnExit::StopProcess, async move {
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, token.cancelled_owned()).await {
+            tracing::error!(%error, "serving the other servers failed");
+        }
+    });
+}
+
+async fn keep_metrics(metrics: Metrics, end: CancellationToken) {
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
+    let upkeep = async {
+        loop {
+            ticks.tick().await;
+            metrics.run_upkeep();
+        }
+    };
+    end.run_until_cancelled(upkeep).await;
+}
+
+/// Reverse order of the start: nobody new, nobody leads, leadership to another, the rest.
+async fn stop(groups: &Groups, raft: &Handle) {
+    tracing::info!("stopping");
+    groups.serving.cancel();
+    log_leftovers("controllers", groups.leading.stop(CONTROLLERS_DEADLINE).await);
+    log_leftovers("calls", groups.serving.stop(CALLS_DEADLINE).await);
+    if tokio::time::timeout(RAFT_DEADLINE, raft.shutdown()).await.is_err() {
+        tracing::warn!("consensus did not stop in time; what was acknowledged is on disk");
+    }
+    log_leftovers("peers", groups.peering.stop(REST_DEADLINE).await);
+    log_leftovers("rest", groups.all.stop(REST_DEADLINE).await);
+    tracing::info!("stopped");
+}
+
+fn log_leftovers(what: &str, stopped: Result<(), Vec<String>>) {
+    if let Err(running) = stopped {
+        tracing::warn!(what, ?running, "did not end in time");
+    }
+}

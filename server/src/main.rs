@@ -1,1 +1,68 @@
-fn main() {}
+//! boss-server: reads its configuration, builds the server, runs it, stops it. Exit codes: 0 after a clean stop, 1 when
+//! it cannot run, 2 when it was configured wrongly.
+
+use std::{error::Error, io::Write, process::ExitCode, sync::Arc};
+
+use boss_base::{clock::SystemClock, signals, tasks::Tasks, telemetry};
+use boss_server::{
+    app::{App, Environment},
+    config::{Args, Config},
+};
+use clap::Parser;
+
+const LOG_FILTER: &str = "info,openraft=warn,h2=warn";
+const FAILED: u8 = 1;
+const MISCONFIGURED: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match Config::load(&Args::parse()) {
+        Ok(config) => config,
+        Err(problems) => {
+            let lines = problems.iter().map(|problem| format!("boss-server: {problem}"));
+            return last_words(lines, MISCONFIGURED);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match (telemetry::init(config.log_format, LOG_FILTER), runtime) {
+        (Ok(()), Ok(runtime)) => runtime.block_on(run(config)),
+        (Err(error), _) => last_words([format!("boss-server: {}", chain(&error))], FAILED),
+        (_, Err(error)) => last_words([format!("boss-server: {}", chain(&error))], FAILED),
+    }
+}
+
+async fn run(config: Config) -> ExitCode {
+    let signals_tasks = Tasks::new();
+    if let Err(error) = signals::shutdown(&signals_tasks) {
+        return last_words([format!("boss-server: {}", chain(&error))], FAILED);
+    }
+    let environment = Environment { clock: Arc::new(SystemClock), metrics: telemetry::init_metrics().ok() };
+    let app = match App::build(config, environment).await {
+        Ok(app) => app,
+        Err(error) => {
+            let code = if error.is_configuration() { MISCONFIGURED } else { FAILED };
+            return last_words([format!("boss-server: {}", chain(&error))], code);
+        }
+    };
+    match app.run(signals_tasks.token()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => last_words([format!("boss-server: {}", chain(&error))], FAILED),
+    }
+}
+
+fn last_words(lines: impl IntoIterator<Item = String>, code: u8) -> ExitCode {
+    for line in lines {
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    ExitCode::from(code)
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

@@ -6,8 +6,8 @@ use boss_proto::{
     ids::{ClusterId, ServerId},
     peer::v1::DescribeRequest,
     v1::{
-        ClusterStatusRequest, ClusterStatusResponse, Member as WireMember, MembersRequest, MembersResponse, ServerStatus,
-        cluster_server::Cluster,
+        ClusterStatusRequest, ClusterStatusResponse, Member as WireMember, MembersRequest, MembersResponse,
+        ServerStatus, cluster_server::Cluster,
     },
 };
 use boss_raft::{Handle, Member, Role, state::rbac::Attributes};

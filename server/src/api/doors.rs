@@ -126,7 +126,9 @@ mod tests {
 
     #[test]
     fn unknown_and_near_miss_paths_have_no_door() {
-        for path in ["", "/", "/boss.v1.Registry/Creat", "/boss.v1.Registry/create", "//boss.v1.Registry/Create", "/x/y"] {
+        for path in
+            ["", "/", "/boss.v1.Registry/Creat", "/boss.v1.Registry/create", "//boss.v1.Registry/Create", "/x/y"]
+        {
             assert_eq!(door(path), None, "{path}");
         }
     }

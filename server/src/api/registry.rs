@@ -6,8 +6,8 @@ use boss_proto::{
     ids::Revision,
     key::Key,
     v1::{
-        Bookmark, Consistency as WireConsistency, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
-        ListRequest, ListResponse, UpdateRequest, WatchEvent, WatchRequest, WatchResponse, WriteResponse,
+        Bookmark, Consistency as WireConsistency, CreateRequest, DeleteRequest, DeleteResponse, GetRequest,
+        GetResponse, ListRequest, ListResponse, UpdateRequest, WatchEvent, WatchRequest, WatchResponse, WriteResponse,
         registry_server::Registry, watch_response::Body,
     },
 };

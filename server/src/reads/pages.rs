@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_view_is_kept_until_it_is_too_old() {
-        let clock = Arc::new(ManualClock::new());
+        let clock = Arc::new(ManualClock::new(0, 1));
         let pages = Pages::new(clock.clone());
         let view = View::default();
         pages.keep(&view);

@@ -1,0 +1,81 @@
+//! What servers do for each other besides consensus. Behind the gate of the listener for servers.
+
+use std::{pin::Pin, sync::Arc};
+
+use boss_proto::{
+    ids::NodeName,
+    peer::v1::{
+        DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedWrite, HeartbeatBatch, HeartbeatConfirmation,
+        LocateRequest, LocateResponse, forward_server::Forward,
+    },
+    v1::{LogRecord, ServerStatus},
+};
+use boss_raft::Handle;
+use futures_util::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Error, cluster::describe, gate::CallingServer};
+use crate::{auth, sessions::Sessions, writes::Writes};
+
+/// Serves the other servers.
+#[derive(Clone)]
+pub struct ForwardService {
+    writes: Writes,
+    raft: Handle,
+    sessions: Arc<Sessions>,
+}
+
+impl ForwardService {
+    /// The service of one server.
+    #[must_use]
+    pub fn new(writes: Writes, raft: Handle, sessions: Arc<Sessions>) -> Self {
+        Self { writes, raft, sessions }
+    }
+}
+
+fn calling_server<T>(request: &Request<T>) -> Result<CallingServer, Error> {
+    request.extensions().get::<CallingServer>().copied().ok_or_else(|| auth::Error::Missing.into())
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Forward for ForwardService {
+    type HeartbeatsStream = Answers<HeartbeatConfirmation>;
+    type LogsStream = Answers<LogRecord>;
+
+    async fn write(&self, request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
+        let CallingServer(caller) = calling_server(&request)?;
+        let forwarded = request.into_inner();
+        if forwarded.from_server != caller.0 {
+            let problem = format!("is {}, but the connection is of server {caller}", forwarded.from_server);
+            return Err(Error::invalid("fromServer", problem, "").into());
+        }
+        Ok(Response::new(self.writes.handle_forwarded(forwarded).await))
+    }
+
+    async fn heartbeats(
+        &self,
+        request: Request<Streaming<HeartbeatBatch>>,
+    ) -> Result<Response<Self::HeartbeatsStream>, Status> {
+        let CallingServer(caller) = calling_server(&request)?;
+        Ok(Response::new(Box::pin(self.sessions.heartbeats(caller, request.into_inner())?)))
+    }
+
+    async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateResponse>, Status> {
+        calling_server(&request)?;
+        let node = NodeName::from(request.into_inner().node_name);
+        let server = self.sessions.locate(&node)?;
+        Ok(Response::new(LocateResponse { server_id: server.unwrap_or_default().0 }))
+    }
+
+    async fn logs(&self, request: Request<ForwardLogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        calling_server(&request)?;
+        Ok(Response::new(Box::pin(self.sessions.forwarded_logs(request.into_inner()).await?)))
+    }
+
+    async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<ServerStatus>, Status> {
+        calling_server(&request)?;
+        Ok(Response::new(describe(&self.raft)))
+    }
+}

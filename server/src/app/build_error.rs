@@ -1,0 +1,54 @@
+//! Why a server cannot be built.
+
+use std::path::PathBuf;
+
+use boss_base::{jwt, tls};
+use boss_raft::StartError;
+
+use crate::{auth::CertificateProblem, listeners::CannotListen};
+
+/// Why a server cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Certificate, key or authority cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::Error),
+    /// The certificate is not that of this server.
+    #[error("the certificate {} is not one for this server: {problem}", path.display())]
+    Certificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A key that verifies tokens cannot be used.
+    #[error("tokens.keys: {0}")]
+    TokenKey(#[from] jwt::KeyError),
+    /// A port is taken, or not ours to take.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
+    /// The data directory or consensus cannot be used.
+    #[error(transparent)]
+    Raft(StartError),
+}
+
+impl BuildError {
+    pub(super) fn certificate(path: &std::path::Path, problem: impl ToString) -> Self {
+        Self::Certificate { path: path.to_owned(), problem: problem.to_string() }
+    }
+
+    /// Whether the configuration is to blame, not the machine.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) => true,
+            Self::Listen(_) | Self::Raft(_) => false,
+        }
+    }
+}
+
+impl From<(PathBuf, CertificateProblem)> for BuildError {
+    fn from((path, problem): (PathBuf, CertificateProblem)) -> Self {
+        Self::Certificate { path, problem: problem.to_string() }
+    }
+}

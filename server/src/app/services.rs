@@ -1,0 +1,87 @@
+//! Which services stand at which port.
+
+use std::sync::Arc;
+
+use boss_proto::{
+    FILE_DESCRIPTOR_SET,
+    ids::ClusterId,
+    limits::{MESSAGE_BYTES_MAX, OBJECT_BYTES_MAX},
+    peer::v1::forward_server::ForwardServer,
+    v1::{
+        auth_server::AuthServer, cluster_server::ClusterServer, node_sessions_server::NodeSessionsServer,
+        pods_server::PodsServer, registry_server::RegistryServer,
+    },
+};
+use boss_raft::{Handle, PeerId};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, server::Router};
+use tonic_health::pb::health_server::HealthServer;
+use tower::layer::util::{Identity, Stack};
+
+use crate::{
+    api::{AuthService, ClusterService, ForwardService, HealthService, RegistryService, gate::Gate},
+    reads::Reads,
+    sessions::Sessions,
+    writes::{Peers, Writes},
+};
+
+/// A request of a client: far above an object, so that one that is a little too large gets its own clear error.
+const REQUEST_BYTES_MAX: usize = 16 * OBJECT_BYTES_MAX;
+
+type Gated = Stack<Gate, Identity>;
+
+/// Everything that services are made of.
+pub(super) struct Services {
+    pub(super) cluster_id: ClusterId,
+    pub(super) writes: Writes,
+    pub(super) reads: Reads,
+    pub(super) raft: Handle,
+    pub(super) peers: Peers,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+impl Services {
+    pub(super) fn for_clients(&self, mut server: Server<Gated>, stopping: CancellationToken) -> Router<Gated> {
+        let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
+        let cluster = ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone());
+        let router = server
+            .add_service(
+                RegistryServer::new(registry)
+                    .max_decoding_message_size(REQUEST_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            )
+            .add_service(ClusterServer::new(cluster).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(
+                AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
+            .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
+            .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(HealthServer::new(HealthService::new(self.reads.clone())));
+        match reflection_builder().build_v1() {
+            Ok(reflection) => router.add_service(reflection),
+            Err(error) => {
+                tracing::warn!(%error, "the descriptors cannot be served, so there is no reflection");
+                router
+            }
+        }
+    }
+
+    pub(super) fn for_servers(&self, mut server: Server<Gated>) -> Router<Gated> {
+        let forward = ForwardService::new(self.writes.clone(), self.raft.clone(), self.sessions.clone());
+        server.add_service(self.raft.peer_service(Arc::new(PeerId::of_connection)).into_server()).add_service(
+            ForwardServer::new(forward)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
+    }
+}
+
+/// What clients can call; what servers say to each other is not listed.
+fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
+    let listed = ["boss.v1.Registry", "boss.v1.Cluster", "boss.v1.Auth", "boss.v1.NodeSessions", "boss.v1.Pods"];
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    listed.into_iter().fold(builder, tonic_reflection::server::Builder::with_service_name)
+}
