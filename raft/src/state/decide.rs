@@ -60,6 +60,8 @@ pub(super) fn decide(registry: &Registry, at: Position, operation: &Operation) -
 fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<Verdict> {
     check_leader(operation, at)?;
     let caller = operation.caller.as_ref().ok_or_else(|| invalid("caller", "is missing", ""))?;
+    #[cfg(test)]
+    super::testing::panic_if_asked(caller);
     let key = key_of(operation)?;
     check_rights(registry, operation, caller, &key)?;
     if let Some(outcome) = remembered(registry, operation, caller, &key)? {

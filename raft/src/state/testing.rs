@@ -18,6 +18,8 @@ pub(crate) struct Cluster {
     pub(crate) state: State,
     pub(crate) index: u64,
     pub(crate) now_ms: u64,
+    /// Every command applied, from index 1 on.
+    pub(crate) log: Vec<Command>,
 }
 
 pub(crate) fn servers() -> Caller {
@@ -138,7 +140,7 @@ impl Cluster {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
-        let mut cluster = Self { state: State::with_limits(limits), index: 0, now_ms: START_MS };
+        let mut cluster = Self { state: State::with_limits(limits), index: 0, now_ms: START_MS, log: Vec::new() };
         let everything = v1::PolicyRule {
             verbs: vec!["*".to_owned()],
             resources: vec!["*".to_owned(), "*/*".to_owned()],
@@ -166,6 +168,7 @@ impl Cluster {
     pub(crate) fn apply_all(&mut self, operations: Vec<Operation>) -> Applied {
         self.index += 1;
         let command = Command { format: 1, proposed_at_ms: self.now_ms, operations };
+        self.log.push(command.clone());
         apply(&mut self.state, Position { term: 1, index: self.index }, &command)
     }
 
@@ -202,4 +205,12 @@ pub(crate) fn binding(name: &str, group: &str) -> v1::Object {
         ..Default::default()
     }
     .into_object()
+}
+
+/// Username of a caller whose operations panic when they are decided.
+pub(crate) const PANICKING: &str = "panics";
+
+/// Stands for a bug in a rule.
+pub(crate) fn panic_if_asked(caller: &Caller) {
+    assert!(caller.username != PANICKING, "a test asked for it");
 }

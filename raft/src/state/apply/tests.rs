@@ -143,7 +143,12 @@ proptest! {
             outcomes: run.outcomes.clone(),
             views: Vec::new(),
         };
-        run.cluster = Cluster { state: run.views.last().unwrap().to_state(), ..twin.cluster };
+        run.cluster = Cluster {
+            state: run.views.last().unwrap().to_state(),
+            log: Vec::new(),
+            index: twin.cluster.index,
+            now_ms: twin.cluster.now_ms,
+        };
         for (number, step) in more.iter().enumerate() {
             run.step(number, step);
             twin.step(number, step);

@@ -472,3 +472,15 @@ fn registry_time_never_goes_back() {
     assert_eq!(record.metadata().creation_timestamp.unwrap().seconds, 1_700_000_000);
     assert_eq!(cluster.state.time_ms(), START_MS);
 }
+
+#[test]
+fn a_panic_discards_its_operation_alone_and_is_counted() {
+    let mut cluster = Cluster::new();
+    let broken = cluster.admitted(caller("user:x", PANICKING, &["system:servers"]), create(pod("a")));
+    let fine = cluster.admitted(admin(), create(pod("b")));
+    let (before, hash) = (cluster.state.revision(), cluster.state.hash());
+    assert_eq!(rejection(cluster.apply(broken.clone())), Rejection::Internal);
+    assert_eq!((cluster.state.revision(), cluster.state.hash(), cluster.state.panics()), (before, hash, 1));
+    let outcomes = cluster.apply_all(vec![broken, fine]).outcomes;
+    assert!(matches!(outcomes[1], Outcome::Written { .. }));
+}
