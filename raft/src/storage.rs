@@ -17,4 +17,4 @@ pub use restore::{OpenError, OpenOptions};
 pub use sled_store::SledStorage;
 pub use snapshot::{SnapshotFile, SnapshotReceiver};
 pub use state_machine::{SnapshotBuilder, StateMachine};
-pub use store::{ROW_BYTES_MAX, Storage, StoreError};
+pub use store::{ROW_BYTES_MAX, RowReader, Storage, StoreError};

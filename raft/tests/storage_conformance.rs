@@ -1,4 +1,5 @@
 //! What every store behind the registry must do: sled and memory run through the same suite.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use boss_raft::{
     state::rows::Row,

@@ -149,4 +149,4 @@ fn remember(state: &mut State, operation: &Operation, record: &Record, kind: Eff
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

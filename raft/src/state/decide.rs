@@ -110,7 +110,7 @@ fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key
         return Err(invalid("action", "is missing", ""));
     };
     let decision = registry.authorize(caller, &attributes);
-    if decision.allowed { Ok(()) } else { Err(forbidden(&*decision.reason)) }
+    if decision.allowed { Ok(()) } else { Err(forbidden(&decision.reason)) }
 }
 
 /// What the same request did before, if it did anything.

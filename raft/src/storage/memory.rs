@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::store::{Storage, StoreError, check_size};
+use super::store::{RowReader, Storage, StoreError, check_size};
 use crate::state::rows::Row;
 
 /// Rows in a map.
@@ -23,7 +23,7 @@ impl Storage for MemoryStorage {
         Ok(self.rows.is_empty() && self.meta.is_none())
     }
 
-    fn scan(&self, each: &mut dyn FnMut(&[u8], Bytes) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn scan(&self, each: &mut RowReader<'_>) -> Result<(), StoreError> {
         self.rows.iter().try_for_each(|(key, value)| each(key, value.clone()))
     }
 

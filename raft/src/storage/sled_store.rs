@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 use bytes::Bytes;
 use sled::{Batch, Db};
 
-use super::store::{Storage, StoreError, check_size};
+use super::store::{RowReader, Storage, StoreError, check_size};
 use crate::state::rows::Row;
 
 /// Key of the meta; rows have other first bytes.
@@ -73,7 +73,7 @@ impl Storage for SledStorage {
         Ok(self.db.is_empty())
     }
 
-    fn scan(&self, each: &mut dyn FnMut(&[u8], Bytes) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn scan(&self, each: &mut RowReader<'_>) -> Result<(), StoreError> {
         for row in self.db.iter() {
             let (key, value) = row.map_err(store_error)?;
             if key != META {

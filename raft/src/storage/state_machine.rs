@@ -151,12 +151,18 @@ impl StateMachine {
         let directory = self.published.inner.directory.clone();
         let expected = meta.clone();
         let read = move || {
-            let (state, place) = snapshot::read(file.path(), &cluster_id, limits).map_err(invalid)?;
-            if place.log_id != expected.last_log_id {
-                return Err(invalid("it ends at another entry than the leader said"));
+            let adopted =
+                snapshot::read(file.path(), &cluster_id, limits).map_err(invalid).and_then(|(state, place)| {
+                    if place.log_id != expected.last_log_id {
+                        return Err(invalid("it ends at another entry than the leader said"));
+                    }
+                    let file = directory.adopt(file.path(), place.log_id)?;
+                    Ok((state, place, file))
+                });
+            if adopted.is_err() {
+                directory.discard(file.path());
             }
-            let file = directory.adopt(file.path(), place.log_id)?;
-            Ok((state, place, file))
+            adopted
         };
         self.tasks.run_blocking("install-snapshot", read).await.map_err(io::Error::other)?
     }
@@ -187,9 +193,16 @@ impl SnapshotBuilder {
         let (cluster_id, place, view) = (self.cluster_id.clone(), self.place.clone(), self.view.clone());
         let write = move || {
             let temporary = directory.temporary();
-            let file = std::fs::File::options().write(true).create_new(true).open(&temporary)?;
-            snapshot::write(&file, &cluster_id, &place, &view)?;
-            directory.adopt(&temporary, place.log_id)
+            let adopted = std::fs::File::options()
+                .write(true)
+                .create_new(true)
+                .open(&temporary)
+                .and_then(|file| snapshot::write(&file, &cluster_id, &place, &view))
+                .and_then(|()| directory.adopt(&temporary, place.log_id));
+            if adopted.is_err() {
+                directory.discard(&temporary);
+            }
+            adopted
         };
         self.tasks.run_blocking("write-snapshot", write).await.map_err(io::Error::other)?
     }

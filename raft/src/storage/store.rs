@@ -30,6 +30,9 @@ pub enum StoreError {
     Io(#[source] io::Error),
 }
 
+/// Takes the rows of a scan, key and value; its error ends the scan.
+pub type RowReader<'a> = dyn FnMut(&[u8], Bytes) -> Result<(), StoreError> + 'a;
+
 /// A store of rows. It may lose its latest batches in a crash, never a part of one; it is never the root of
 /// durability.
 pub trait Storage: Send + 'static {
@@ -40,7 +43,7 @@ pub trait Storage: Send + 'static {
     fn is_empty(&self) -> Result<bool, StoreError>;
 
     /// Hands every row over, in key order.
-    fn scan(&self, each: &mut dyn FnMut(&[u8], Bytes) -> Result<(), StoreError>) -> Result<(), StoreError>;
+    fn scan(&self, each: &mut RowReader<'_>) -> Result<(), StoreError>;
 
     /// Writes and removes rows and replaces the meta, all or nothing. Without a meta the store counts as half
     /// replaced until a batch brings one.

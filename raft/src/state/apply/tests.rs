@@ -16,7 +16,7 @@ use crate::state::{
 
 /// One step of a random history over a few names.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Create(u8),
     Label(u8, u8),
     Bind(u8),
@@ -26,7 +26,7 @@ enum Step {
     Wait(u16),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..6u8).prop_map(Step::Create),
         (0..6u8, 0..3u8).prop_map(|(name, value)| Step::Label(name, value)),
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn small() -> Limits {
+pub(crate) fn small() -> Limits {
     Limits {
         history_events_max: 20,
         requests_max: 6,
@@ -49,15 +49,15 @@ fn small() -> Limits {
 }
 
 /// Runs the steps; the operations, the outcomes and the views after each entry.
-struct Run {
-    cluster: Cluster,
+pub(crate) struct Run {
+    pub(crate) cluster: Cluster,
     last: Option<Operation>,
     outcomes: Vec<Outcome>,
     views: Vec<View>,
 }
 
 impl Run {
-    fn of(steps: &[Step], limits: Limits) -> Self {
+    pub(crate) fn of(steps: &[Step], limits: Limits) -> Self {
         let cluster = Cluster::with_limits(limits);
         let views = vec![cluster.state.view()];
         let mut run = Self { cluster, last: None, outcomes: Vec::new(), views };

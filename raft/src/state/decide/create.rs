@@ -1,11 +1,18 @@
 //! Creating an object.
 
-use boss_proto::{intent::PodPhase, key::Key, kind::Kind, raft::v1::Create, v1::object::Body};
+use boss_proto::{
+    intent::PodPhase,
+    key::Key,
+    kind::Kind,
+    raft::v1::Create,
+    v1::{self, PodStatus, object::Body},
+};
 
 use super::{Answer, Case, Refused, Verdict, fields, invalid};
 use crate::state::{
     annotations,
     outcome::{Outcome, Rejection},
+    rbac::SERVERS_GROUP,
     registry::Registry,
 };
 
@@ -25,20 +32,30 @@ pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
         metadata.deletion_timestamp = None;
         metadata.annotations.retain(|key, _| !annotations::OWNED.contains(&&**key));
     }
+    first_status(case, &mut object)?;
+    case.put(object, Answer::Written)
+}
+
+/// The status that an object begins with. What others report later, a creator cannot claim.
+fn first_status(case: &Case<'_>, object: &mut v1::Object) -> Refused<()> {
+    let trusted = case.caller_is_in(SERVERS_GROUP);
     match object.body.as_mut() {
-        Some(Body::Pod(pod)) if pod.spec.as_ref().is_some_and(|spec| !spec.node_name.is_empty()) => {
-            return Err(invalid("spec.nodeName", "is set by binding only", "use nodeSelector to choose a node"));
-        }
         Some(Body::Pod(pod)) => {
-            let status = pod.status.get_or_insert_default();
-            if status.phase.is_empty() {
-                status.phase = PodPhase::Pending.to_string();
+            if pod.spec.as_ref().is_some_and(|spec| !spec.node_name.is_empty()) {
+                return Err(invalid("spec.nodeName", "is set by binding only", "use nodeSelector to choose a node"));
+            }
+            let phase = PodPhase::Pending.to_string();
+            pod.status = Some(PodStatus { phase, ..PodStatus::default() });
+        }
+        Some(Body::Node(node)) if !trusted => {
+            if let Some(status) = &mut node.status {
+                status.conditions.retain(|condition| condition.r#type != "Ready");
             }
         }
         Some(Body::Namespace(namespace)) => "Active".clone_into(&mut namespace.status.get_or_insert_default().phase),
         _ => {}
     }
-    case.put(object, Answer::Written)
+    Ok(())
 }
 
 fn check_namespace(registry: &Registry, key: &Key) -> Refused<()> {

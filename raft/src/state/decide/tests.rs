@@ -91,6 +91,17 @@ fn create_refuses_a_node_name_and_a_missing_uid() {
 }
 
 #[test]
+fn a_creator_cannot_claim_what_others_report() {
+    let mut cluster = Cluster::new();
+    let claimed = edited(&Record::new(pod("a")).unwrap(), |pod| {
+        pod.status = Some(v1::PodStatus { phase: "Running".to_owned(), ..Default::default() });
+    });
+    assert_eq!(cluster.must(admin(), create(claimed)).pod().unwrap().status.as_ref().unwrap().phase, "Pending");
+    let registered = cluster.must(agent(), create(node("n2")));
+    assert!(registered.node().unwrap().status.as_ref().unwrap().conditions.is_empty());
+}
+
+#[test]
 fn an_object_above_the_size_limit_is_refused() {
     let limits = Limits { object_bytes_max: 2_000, ..Limits::default() };
     let mut cluster = Cluster::with_limits(limits);

@@ -51,21 +51,35 @@ impl Directory {
         self.path.join(format!("{}{TEMPORARY}", self.next_temporary.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Gives a written file its name, durably: file, then name. Older ones go.
-    pub(crate) fn adopt(&self, temporary: &Path, log_id: Option<LogId>) -> io::Result<SnapshotFile> {
-        File::open(temporary)?.sync_all()?;
+    /// Gives a written file its name, durably: file, then name. Older ones go. A file from elsewhere is copied.
+    pub(crate) fn adopt(&self, written: &Path, log_id: Option<LogId>) -> io::Result<SnapshotFile> {
+        if written.parent() != Some(&self.path) {
+            let temporary = self.temporary();
+            fs::copy(written, &temporary)?;
+            return self.adopt(&temporary, log_id);
+        }
+        File::open(written)?.sync_all()?;
         let (index, term) = log_id.map_or((0, 0), |log_id| (log_id.index, log_id.leader_id.term));
         // Fixed width, so that the order of names is the order of entries.
         let path = self.path.join(format!("{index:020}-{term:020}{ENDING}"));
-        fs::rename(temporary, &path)?;
+        fs::rename(written, &path)?;
         files::sync_directory(&self.path)?;
-        self.remove_old();
+        self.remove_old(&path);
         SnapshotFile::at(path)
     }
 
-    /// One that stays too long does no harm: the next adoption tries again.
-    fn remove_old(&self) {
-        for path in self.list().unwrap_or_default().into_iter().skip(KEPT) {
+    /// Removes a file that did not become a snapshot; the next start removes what this cannot.
+    pub(crate) fn discard(&self, written: &Path) {
+        if written.parent() == Some(&self.path) && written.extension().is_some_and(|ending| ending == "tmp") {
+            let _ = fs::remove_file(written);
+        }
+    }
+
+    /// One that stays too long does no harm: the next adoption tries again. The one just adopted stays, also when an
+    /// installation has overtaken it.
+    fn remove_old(&self, adopted: &Path) {
+        let old = self.list().unwrap_or_default().into_iter().skip(KEPT);
+        for path in old.filter(|path| path != adopted) {
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "an old snapshot could not be removed");
             }

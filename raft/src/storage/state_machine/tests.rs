@@ -3,18 +3,27 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use boss_base::tasks::Tasks;
-use boss_proto::ids::{ClusterId, Revision, ServerId};
+use boss_proto::{
+    ids::{ClusterId, Revision, ServerId},
+    raft::v1::Command,
+};
 use futures_util::stream;
 use openraft::{
     EntryPayload,
     storage::{RaftSnapshotBuilder, RaftStateMachine},
 };
+use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::StateMachine;
 use crate::{
-    state::{Interest, Limits, rows::Row, testing::*},
+    state::{
+        Interest, Limits,
+        apply::tests::{Run, small, step},
+        rows::Row,
+        testing::*,
+    },
     storage::{OpenError, OpenOptions, Published, SledStorage, SnapshotFile, Storage},
     types::{Entry, LogId, Proposal, SnapshotMeta},
 };
@@ -24,6 +33,7 @@ struct Server {
     directory: TempDir,
     durable: watch::Sender<Option<LogId>>,
     cluster_id: ClusterId,
+    limits: Limits,
 }
 
 struct Running {
@@ -39,7 +49,12 @@ fn log_id(index: u64) -> LogId {
 impl Server {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, durable: watch::Sender::new(None), cluster_id: ClusterId::from("c1") }
+        Self {
+            directory,
+            durable: watch::Sender::new(None),
+            cluster_id: ClusterId::from("c1"),
+            limits: Limits::default(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -61,7 +76,7 @@ impl Server {
             server_id: ServerId(1),
             durable_log: self.durable.subscribe(),
             tasks: tasks.clone(),
-            limits: Limits::default(),
+            limits: self.limits,
         };
         let (machine, published) = StateMachine::open(options).await?;
         Ok(Running { machine, published, tasks })
@@ -79,8 +94,12 @@ impl Server {
 impl Running {
     /// Applies what the cluster has and this server has not, each entry by itself.
     async fn follow(&mut self, cluster: &Cluster) {
+        self.follow_log(&cluster.log).await;
+    }
+
+    async fn follow_log(&mut self, log: &[Command]) {
         let applied = self.machine.applied_state().await.unwrap().0.map_or(0, |log_id| log_id.index);
-        for (index, command) in (1..).zip(&cluster.log).filter(|(index, _)| *index > applied) {
+        for (index, command) in (1..).zip(log).filter(|(index, _)| *index > applied) {
             let payload = EntryPayload::Normal(Proposal::new(command).unwrap());
             let entry = Entry { log_id: log_id(index), payload };
             self.machine.apply(stream::iter([Ok((entry, None))])).await.unwrap();
@@ -361,7 +380,44 @@ async fn a_damaged_snapshot_is_not_installed() {
     assert!(receiver.finish(3, 0).await.is_err());
     first.stop().await;
     second.stop().await;
-    assert_eq!(fs::read_dir(two.path("snapshots")).unwrap().count(), 1, "only what was damaged in place is left");
-    two.start().await.stop().await;
-    assert_eq!(fs::read_dir(two.path("snapshots")).unwrap().count(), 0, "and the next start clears it");
+    assert_eq!(fs::read_dir(two.path("snapshots")).unwrap().count(), 0, "nothing of it is left");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_a_snapshot_is_cleared() {
+    let server = Server::new();
+    fs::create_dir(server.path("snapshots")).unwrap();
+    fs::write(server.path("snapshots").join("7.tmp"), b"half").unwrap();
+    server.start().await.stop().await;
+    assert_eq!(server.snapshots().len(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn a_server_that_starts_anywhere_in_its_history_has_the_same_state(steps in vec(step(), 1..80), stop in 0..80usize) {
+        let run = Run::of(&steps, small());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server { limits: small(), ..Server::new() };
+            let log = &run.cluster.log;
+            let first = log.len().min(stop);
+            server.log_is_durable_to(log.len() as u64);
+            let mut running = server.start().await;
+            running.follow_log(&log[..first]).await;
+            running.published.flush().await;
+            running.stop().await;
+            let mut running = server.start().await;
+            running.follow_log(log).await;
+            running.is_like(&run.cluster);
+            let (meta, file) = running.snapshot().await;
+            let other = Server { limits: small(), ..Server::new() };
+            let mut second = other.start().await;
+            let received = send(&file, &second.published).await;
+            second.machine.install_snapshot(&meta, received).await.unwrap();
+            second.is_like(&run.cluster);
+            running.stop().await;
+            second.stop().await;
+        });
+    }
 }
