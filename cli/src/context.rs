@@ -103,31 +103,6 @@ pub struct Context {
     pub namespace: Option<String>,
 }
 
-/// Secrets and addresses of one context, read from their files.
-#[derive(Clone)]
-pub struct Login {
-    /// `host:port` of the servers.
-    pub servers: Vec<String>,
-    /// The authority's certificate in PEM.
-    pub ca_pem: Vec<u8>,
-    /// How to log in.
-    pub credential: Credential,
-}
-
-/// How to log in.
-#[derive(Clone)]
-pub enum Credential {
-    /// With a bearer token.
-    Token(String),
-    /// With a client certificate and its key, in PEM.
-    Certificate {
-        /// The certificate.
-        certificate: Vec<u8>,
-        /// Its key.
-        key: Vec<u8>,
-    },
-}
-
 impl Contexts {
     /// Reads the file; `None` when there is none.
     pub fn load(path: &Path) -> Result<Option<Self>, Error> {
@@ -206,37 +181,15 @@ impl Context {
         }
     }
 
-    /// Reads what it names.
-    pub fn login(&self, name: &str) -> Result<Login, Error> {
-        self.check(name)?;
-        let ca_pem =
-            if self.ca.starts_with("-----BEGIN") { self.ca.clone().into_bytes() } else { read(Path::new(&self.ca))? };
-        Ok(Login { servers: self.servers.clone(), ca_pem, credential: self.credential()? })
-    }
-
-    fn credential(&self) -> Result<Credential, Error> {
-        match (&self.token_file, &self.certificate, &self.key) {
-            (None, Some(certificate), Some(key)) => {
-                refuse_open(key)?;
-                Ok(Credential::Certificate { certificate: read(certificate)?, key: read(key)? })
-            }
-            (token_file, ..) => {
-                let path = token_file.as_deref().unwrap_or(Path::new(""));
-                refuse_open(path)?;
-                let corrupt = |problem: &str| Error::Corrupt { path: path.to_owned(), problem: problem.to_owned() };
-                let text = String::from_utf8(read(path)?).map_err(|_| corrupt("is no token"))?;
-                let token = text.trim();
-                if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    return Err(corrupt("is no token"));
-                }
-                Ok(Credential::Token(token.to_owned()))
-            }
-        }
+    /// The file of the authority's certificate; `None` when the certificate itself is here.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        (!self.ca.starts_with("-----BEGIN")).then(|| PathBuf::from(&self.ca))
     }
 
     fn resolve(&mut self, folder: &Path) {
-        if !self.ca.is_empty() && !self.ca.starts_with("-----BEGIN") {
-            self.ca = folder.join(&self.ca).to_string_lossy().into_owned();
+        if let Some(path) = self.ca_file().filter(|path| !path.as_os_str().is_empty()) {
+            self.ca = folder.join(path).to_string_lossy().into_owned();
         }
         for path in [&mut self.token_file, &mut self.certificate, &mut self.key].into_iter().flatten() {
             *path = folder.join(&*path);
@@ -254,16 +207,13 @@ pub fn home_folder() -> Result<PathBuf, Error> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".boss")).ok_or(Error::NoHome)
 }
 
-fn refuse_open(path: &Path) -> Result<(), Error> {
+/// A file with a secret must be its owner's alone.
+pub fn refuse_open(path: &Path) -> Result<(), Error> {
     match files::is_open_to_others(path) {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::OpenToOthers { path: path.to_owned() }),
         Err(source) => Err(Error::Io { path: path.to_owned(), source }),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    files::read_bounded(path, FILE_BYTES_MAX).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -310,19 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_others_can_read_is_refused() {
-        let (_guard, path) = saved();
-        let (token, ca) = (path.with_file_name("token"), path.with_file_name("ca.crt"));
-        fs::write(&ca, "x").unwrap();
-        fs::write(&token, "a.b.c\n").unwrap();
-        let contexts = Contexts::load(&path).unwrap().unwrap();
-        let login = || contexts.contexts["a"].login("a");
+    fn a_secret_that_others_can_read_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let token = directory.path().join("token");
+        assert!(matches!(refuse_open(&token), Err(Error::Io { .. })));
+        fs::write(&token, "a.b.c").unwrap();
         fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(login(), Err(Error::OpenToOthers { .. })));
+        assert!(matches!(refuse_open(&token), Err(Error::OpenToOthers { .. })));
         fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(login().unwrap().credential, Credential::Token(token) if token == "a.b.c"));
-        fs::write(&token, "a\u{0}b").unwrap();
-        assert!(matches!(login(), Err(Error::Corrupt { .. })));
+        assert!(refuse_open(&token).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod records;
 
 pub use binaries::Binaries;
 pub use health::{Health, ready};
-pub use local::{Local, Member, Role, Stopped, members, stop};
+pub use local::{Local, Member, Role, Stopped, members, set_formed, stop};
 pub use records::Lock;
 
 use crate::provision;

@@ -3,8 +3,6 @@
 
 use std::fmt::{self, Display};
 
-use boss_proto::manifest;
-
 use crate::{context, dev, provision};
 
 /// How a command ends. The numbers are documented in `bossctl --help` and never change their meaning.
@@ -72,6 +70,48 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What the cluster, or the way to it, answered.
+    #[must_use]
+    pub fn from_client(what: impl Into<String>, error: &boss_client::Error) -> Self {
+        use boss_client::Error;
+        let (exit, next) = match error {
+            Error::NotFound(_) => (Exit::NotFound, None),
+            Error::AlreadyExists(_) | Error::Precondition(_) => (Exit::Conflict, None),
+            Error::Conflict { .. } => (Exit::Conflict, Some("read the object again, it has changed meanwhile")),
+            Error::Invalid { .. } => (Exit::BadInput, None),
+            Error::Forbidden(_) => {
+                (Exit::Forbidden, Some("bossctl auth can-i tells what you may do; an administrator can bind a role"))
+            }
+            Error::Unauthenticated(_) => {
+                (Exit::Forbidden, Some("get a new token, or choose another context: bossctl context list"))
+            }
+            Error::Untrusted(_) => {
+                (Exit::Forbidden, Some("check that the context's ca is this cluster's: bossctl context list"))
+            }
+            Error::Overloaded(_) => (Exit::Unavailable, Some("the servers have too much to do; come back in a moment")),
+            Error::Unavailable(_) => (
+                Exit::Unavailable,
+                Some("check that the servers run: bossctl cluster status, for a local cluster bossctl dev status"),
+            ),
+            Error::Timeout(_) | Error::RequestExpired { .. } => (
+                Exit::Unavailable,
+                Some("whether it was done is not known: look with bossctl get before you try again"),
+            ),
+            Error::Config(_) => (Exit::BadInput, Some("bossctl context list shows what is configured")),
+            Error::Expired { .. } | Error::Internal(_) => (Exit::Failed, None),
+        };
+        let next = error.hint().or(next).map(str::to_owned);
+        let why = match error {
+            Error::Invalid { field, .. } if !field.is_empty() && !error.to_string().contains(field.as_str()) => {
+                format!("{field}: {error}")
+            }
+            _ => error.to_string(),
+        };
+        Self { exit, what: what.into(), why, next }
+    }
+}
+
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}: {}", self.what, self.why)?;
@@ -98,12 +138,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-impl From<manifest::Problem> for Exit {
-    fn from(_: manifest::Problem) -> Self {
-        Exit::BadInput
-    }
 }
 
 impl From<provision::Error> for Failure {
@@ -191,5 +225,63 @@ impl From<dev::Error> for Failure {
             }
         };
         Failure { exit, what: "the local cluster".to_owned(), why: chain(&error), next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boss_client::{Detail, Error};
+    use boss_proto::ids::Revision;
+
+    use super::*;
+
+    fn detail() -> Detail {
+        Detail { message: "it is so".into(), hint: String::new(), reason: String::new() }
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_documented_exit_code() {
+        let current = Revision(5);
+        for (error, exit) in [
+            (Error::NotFound(detail()), 3),
+            (Error::AlreadyExists(detail()), 6),
+            (Error::Conflict { detail: detail(), current }, 6),
+            (Error::Precondition(detail()), 6),
+            (Error::Invalid { detail: detail(), field: "spec.x".into() }, 2),
+            (Error::Forbidden(detail()), 4),
+            (Error::Unauthenticated(detail()), 4),
+            (Error::Untrusted(detail()), 4),
+            (Error::Overloaded(detail()), 5),
+            (Error::Unavailable(detail()), 5),
+            (Error::Timeout(detail()), 5),
+            (Error::Expired { detail: detail(), current }, 1),
+            (Error::Internal(detail()), 1),
+        ] {
+            assert_eq!(Failure::from_client("x", &error).exit as i32, exit, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_failed_why_and_what_next() {
+        let error = Error::Invalid { detail: Detail { hint: "do y".into(), ..detail() }, field: "spec.x".into() };
+        let text = Failure::from_client("cannot apply pods/web", &error).to_string();
+        assert_eq!(text, "error: cannot apply pods/web: spec.x: it is so\n  try: do y");
+    }
+
+    #[test]
+    fn the_exit_codes_of_the_help_are_those_that_are_used() {
+        for exit in [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::BadInput,
+            Exit::NotFound,
+            Exit::Forbidden,
+            Exit::Unavailable,
+            Exit::Conflict,
+            Exit::Interrupted,
+        ] {
+            let number = format!("  {} ", exit as i32);
+            assert!(EXIT_CODES.lines().any(|line| line.starts_with(&number)), "{number}");
+        }
     }
 }

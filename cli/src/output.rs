@@ -16,6 +16,8 @@ mod table;
 mod text;
 
 pub use describe::describe;
+pub use event::last_seen;
+pub use node::node_is_ready;
 pub use table::{Columns, Scope, plain};
 pub use text::{age, clean, rfc3339};
 

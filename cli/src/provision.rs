@@ -10,6 +10,8 @@ use std::{
 use boss_base::{files, jwt::SigningKey, pki};
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Contexts};
+
 mod config;
 mod identity;
 mod plan;
@@ -117,6 +119,7 @@ pub fn create(directory: &Path, plan: &Plan) -> Result<Cluster, Error> {
     }
     identity::make_admin(&cluster, &authority)?;
     cluster.renew_admin_token()?;
+    cluster.write_context()?;
     let description = Description { format: FORMAT, plan: plan.clone() };
     cluster.write(CLUSTER_FILE, config::to_toml(&description).as_bytes(), files::PUBLIC)?;
     Ok(cluster)
@@ -242,6 +245,16 @@ impl Cluster {
     pub fn renew_admin_token(&self) -> Result<(), Error> {
         let token = self.issue_token(ADMIN, &[ADMIN_GROUP], ADMIN_TOKEN_LIFETIME)?;
         self.write(identity::ADMIN_TOKEN, token.as_bytes(), files::PRIVATE)
+    }
+
+    /// Its paths are relative: the folder may be moved.
+    fn write_context(&self) -> Result<(), Error> {
+        let servers = self.plan.servers.iter().map(|server| server.api.clone()).collect();
+        let token_file = Some(PathBuf::from(identity::ADMIN_TOKEN));
+        let context = Context { servers, ca: identity::CA_CERTIFICATE.to_owned(), token_file, ..Context::default() };
+        let name = self.plan.context.clone();
+        let contexts = Contexts { current: Some(name.clone()), contexts: [(name, context)].into() };
+        self.write("bossctl.toml", config::to_toml(&contexts).as_bytes(), files::PRIVATE)
     }
 
     fn read(&self, name: &str) -> Result<String, Error> {

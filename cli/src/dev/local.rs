@@ -6,7 +6,6 @@ use std::{
     net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    pin::Pin,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -19,9 +18,9 @@ use super::{Binaries, Error, process::Process, records};
 use crate::provision::Cluster;
 
 /// Longer than the deadlines that servers and nodes give themselves.
-const TERM_TIMEOUT: Duration = Duration::from_secs(15);
+const TERM: (Signal, Duration) = (Signal::TERM, Duration::from_secs(15));
 /// The kernel needs no time for a SIGKILL but for a process that waits for a disk.
-const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+const KILL: (Signal, Duration) = (Signal::KILL, Duration::from_secs(5));
 /// Enough to see an error and what led to it.
 const LAST_LINES: usize = 12;
 
@@ -84,9 +83,14 @@ pub fn members(cluster: &Cluster) -> Result<Vec<Member>, Error> {
     Ok(members)
 }
 
+/// Remembers that the servers have agreed on being a cluster, so that they are never told to form one again.
+pub fn set_formed(cluster: &Cluster) -> Result<(), Error> {
+    records::set_formed(cluster.directory())
+}
+
 /// Stops whatever of the cluster runs, whoever started it.
 pub async fn stop(cluster: &Cluster) -> Result<Vec<Stopped>, Error> {
-    let stopped = stop_all(found(cluster)?).await?;
+    let stopped = stop_all(&mut found(cluster)?).await?;
     records::save(cluster.directory(), &[])?;
     Ok(stopped)
 }
@@ -103,7 +107,8 @@ impl Local {
         let mut local = Self { cluster, processes: Vec::new() };
         for member in described(&local.cluster) {
             if let Err(error) = local.start_member(member, binaries) {
-                let _ = local.stop().await;
+                // The first error is the one to tell.
+                let _ = local.stop(std::future::pending()).await;
                 return Err(error);
             }
         }
@@ -121,11 +126,6 @@ impl Local {
         self.processes.iter().map(|(member, _)| member)
     }
 
-    /// Remembers that the servers have agreed on being a cluster, so that they are never told to form one again.
-    pub fn set_formed(&self) -> Result<(), Error> {
-        records::set_formed(self.cluster.directory())
-    }
-
     /// Waits until a process ends, which none should; says which, and the end of its log.
     pub async fn died(&mut self) -> Error {
         if self.processes.is_empty() {
@@ -139,19 +139,18 @@ impl Local {
         Error::Died { name: member.name.clone(), status: status.ok().flatten(), log, last_lines }
     }
 
-    /// Stops nodes, then servers.
-    pub async fn stop(self) -> Result<Vec<Stopped>, Error> {
-        let stopped = stop_all(self.processes).await?;
+    /// Stops nodes, then servers; all at once and without asking when `hurry` comes.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Result<Vec<Stopped>, Error> {
+        let hurried = tokio::select! {
+            stopped = stop_all(&mut self.processes) => Some(stopped?),
+            () = hurry => None,
+        };
+        let stopped = match hurried {
+            Some(stopped) => stopped,
+            None => kill_all(&mut self.processes).await?,
+        };
         records::save(self.cluster.directory(), &[])?;
         Ok(stopped)
-    }
-
-    /// Ends everything at once.
-    pub fn kill(&self) {
-        for (_, process) in &self.processes {
-            // Nothing is left to do about a process that cannot be signalled.
-            let _ = process.signal(Signal::KILL);
-        }
     }
 
     fn start_member(&mut self, member: Member, binaries: &Binaries) -> Result<(), Error> {
@@ -240,36 +239,38 @@ fn command(member: &Member, binaries: &Binaries, forms: bool) -> Result<Command,
     Ok(command)
 }
 
-async fn stop_all(mut processes: Vec<(Member, Process)>) -> Result<Vec<Stopped>, Error> {
-    processes.sort_by_key(|(member, _)| member.role);
+async fn stop_all(processes: &mut [(Member, Process)]) -> Result<Vec<Stopped>, Error> {
     let mut stopped = Vec::new();
     for role in [Role::Node, Role::Server] {
         let of_role = processes.iter_mut().filter(|(member, _)| member.role == role);
-        let endings: Vec<Pin<Box<dyn Future<Output = Option<Stopped>>>>> =
-            of_role.map(|(_, process)| Box::pin(stop_one(process)) as Pin<Box<dyn Future<Output = _>>>).collect();
-        stopped.extend(join_all(endings).await);
+        stopped.extend(join_all(of_role.map(|(_, process)| stop_one(process, &[TERM, KILL]))).await);
     }
-    let names: Vec<_> = processes.iter().map(|(member, _)| member.name.clone()).collect();
-    let still_there = names.iter().zip(&stopped).filter(|(_, stopped)| stopped.is_none()).map(|(name, _)| name.clone());
-    let still_there: Vec<String> = still_there.collect();
-    if still_there.is_empty() {
-        Ok(stopped.into_iter().flatten().collect())
-    } else {
-        Err(Error::StillThere { names: still_there })
-    }
+    all_ended(stopped)
 }
 
-/// Asks it to end, then ends it. `None` when even that took no effect.
-async fn stop_one(process: &mut Process) -> Option<Stopped> {
+async fn kill_all(processes: &mut [(Member, Process)]) -> Result<Vec<Stopped>, Error> {
+    all_ended(join_all(processes.iter_mut().map(|(_, process)| stop_one(process, &[KILL]))).await)
+}
+
+fn all_ended(results: Vec<Result<Stopped, String>>) -> Result<Vec<Stopped>, Error> {
+    let (stopped, names): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    if names.is_empty() {
+        return Ok(stopped.into_iter().filter_map(Result::ok).collect());
+    }
+    Err(Error::StillThere { names: names.into_iter().filter_map(Result::err).collect() })
+}
+
+/// Sends one signal after the other until it ends; its name, when none took effect.
+async fn stop_one(process: &mut Process, signals: &[(Signal, Duration)]) -> Result<Stopped, String> {
     let name = process.record.name.clone();
-    for (signal, patience) in [(Signal::TERM, TERM_TIMEOUT), (Signal::KILL, KILL_TIMEOUT)] {
+    for &(signal, patience) in signals {
         // Whether it worked is seen by the process's end alone.
         let _ = process.signal(signal);
         if timeout(patience, process.ended()).await.is_ok() {
-            return Some(Stopped { name, killed: signal == Signal::KILL });
+            return Ok(Stopped { name, killed: signal == Signal::KILL });
         }
     }
-    None
+    Err(name)
 }
 
 fn last_lines(log: &Path) -> Vec<String> {

@@ -17,8 +17,9 @@ pub(super) fn cells(event: &v1::Event, wide: bool, now: u64) -> Vec<String> {
     cells
 }
 
-/// In seconds since the Unix epoch.
-pub(super) fn last_seen(event: &v1::Event) -> Option<i64> {
+/// When the event was seen last, in seconds since the Unix epoch.
+#[must_use]
+pub fn last_seen(event: &v1::Event) -> Option<i64> {
     let created = event.metadata.as_ref().and_then(|metadata| metadata.creation_timestamp.as_ref());
     event.last_timestamp.as_ref().or(event.first_timestamp.as_ref()).or(created).map(|time| time.seconds)
 }

@@ -22,11 +22,20 @@ pub(super) fn cells(node: &v1::Node, wide: bool, now: u64) -> Vec<String> {
     cells
 }
 
+/// Whether it may be given pods, as far as its health goes.
+#[must_use]
+pub fn node_is_ready(node: &v1::Node) -> bool {
+    ready_status(node) == Some("True")
+}
+
+fn ready_status(node: &v1::Node) -> Option<&str> {
+    let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    conditions.iter().find(|condition| condition.r#type == "Ready").map(|condition| &*condition.status)
+}
+
 /// Ready, NotReady or Unknown, and whether new pods are kept away.
 pub(super) fn state(node: &v1::Node) -> String {
-    let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let ready = conditions.iter().find(|condition| condition.r#type == "Ready").map(|condition| &*condition.status);
-    let word = match ready {
+    let word = match ready_status(node) {
         Some("True") => "Ready",
         Some("False") => "NotReady",
         _ => "Unknown",

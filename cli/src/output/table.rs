@@ -80,6 +80,8 @@ impl Columns {
 /// A table of texts, for what is no object.
 #[must_use]
 pub fn plain(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let shown = |cell: &String| if cell.is_empty() { "-".to_owned() } else { clean(cell) };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([headers[column].len()]).max().unwrap_or_default()
@@ -90,7 +92,7 @@ pub fn plain(headers: &[&str], rows: &[Vec<String>]) -> String {
         let padded: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         format!("{}\n", padded.join(GAP).trim_end())
     };
-    std::iter::once(&header).chain(rows).map(line).collect()
+    std::iter::once(&header).chain(&rows).map(line).collect()
 }
 
 fn kind_headers(kind: Kind, wide: bool) -> Vec<&'static str> {

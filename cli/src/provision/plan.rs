@@ -28,6 +28,8 @@ pub struct Plan {
     pub profile: String,
     /// The control plane.
     pub servers: Vec<Server>,
+    /// The name of the context in the folder's own `bossctl.toml`.
+    pub context: String,
     /// The machines that run sandboxes.
     #[serde(default)]
     pub nodes: Vec<Node>,
@@ -134,7 +136,8 @@ impl Plan {
         let servers: Option<Vec<Server>> = (0..servers_max).map(server).collect();
         let servers = servers.ok_or(BadPlan::Ports { servers: usize::from(servers_max), base_port })?;
         let nodes = (1..=nodes).map(|index| Node::new(format!("node-{index}"))).collect();
-        Ok(Self { cluster_id: random_cluster_id(), profile: "standard".to_owned(), servers, nodes })
+        let (profile, context) = ("standard".to_owned(), "dev".to_owned());
+        Ok(Self { cluster_id: random_cluster_id(), profile, servers, context, nodes })
     }
 
     /// Whether it can be carried out.

@@ -1,0 +1,53 @@
+//! What each command does, one file each. This file only chooses.
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Cli, Command},
+    failure::{Exit, Failure},
+    session::Session,
+    terminal,
+};
+
+mod apply;
+mod auth;
+mod cluster;
+mod context;
+mod delete;
+mod describe;
+mod dev;
+mod events;
+mod get;
+mod logs;
+mod manifests;
+mod target;
+mod version;
+mod watch;
+
+/// Carries out a command line.
+pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Apply(args) => apply::run(&args, &Session::open(global)?).await,
+        Command::Get(args) => get::run(&args, &Session::open(global)?).await,
+        Command::Describe(args) => describe::run(&args, &Session::open(global)?).await,
+        Command::Delete(args) => delete::run(&args, &Session::open(global)?).await,
+        Command::Watch(args) => watch::run(&args, &Session::open(global)?).await,
+        Command::Logs(args) => logs::run(&args, &Session::open(global)?).await,
+        Command::Events(args) => events::run(&args, &Session::open(global)?).await,
+        Command::Cluster(args) => cluster::run(args, global).await,
+        Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
+        Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
+        Command::Context(args) => context::run(args, global),
+        Command::Dev(args) => dev::run(args, global).await,
+        Command::Completion { shell } => Ok(completion(shell)),
+        Command::Version { client } => version::run(client, global).await,
+    }
+}
+
+fn completion(shell: clap_complete::Shell) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "bossctl", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script));
+    Exit::Ok
+}

@@ -1,0 +1,93 @@
+//! `bossctl get`: shows objects once, or goes on with every change.
+
+use boss_client::Query;
+use boss_proto::{key::Key, kind::Kind, v1};
+
+use super::{
+    target::{self, Target},
+    watch,
+};
+use crate::{
+    args::{self, Selection},
+    failure::{Exit, Failure},
+    output::{self, Format, Scope},
+    session::Session,
+    terminal,
+};
+
+pub(super) async fn run(args: &args::Get, session: &Session) -> Result<Exit, Failure> {
+    let target = target::parse(&args.what)?;
+    if args.watch {
+        return watch::follow(watch::query(&target, &args.selection, session)?, args.output, session).await;
+    }
+    match target {
+        Target::All(kind) => list(kind, args, session).await,
+        Target::Named(named) => {
+            refuse_selection(&args.selection)?;
+            show(&named, args.output, session).await
+        }
+    }
+}
+
+/// The query for all objects of a kind that are selected.
+pub(super) fn query_all(kind: Kind, selection: &Selection, session: &Session) -> Query {
+    let everywhere = selection.all_namespaces || !kind.is_namespaced();
+    let namespace = if everywhere { "" } else { &*session.namespace };
+    Query::all(kind).in_namespace(namespace).labels(&*selection.labels).fields(&*selection.fields)
+}
+
+/// Whether rows must say where objects live.
+pub(super) fn scope(query: &Query) -> Scope {
+    if query.namespace.is_empty() { Scope::AllNamespaces } else { Scope::OneNamespace }
+}
+
+pub(super) fn refuse_selection(selection: &Selection) -> Result<(), Failure> {
+    let empty = selection.labels.is_empty() && selection.fields.is_empty() && !selection.all_namespaces;
+    if empty {
+        Ok(())
+    } else {
+        Err(Failure::bad_input("cannot select among named objects", "names and selectors exclude each other"))
+    }
+}
+
+async fn list(kind: Kind, args: &args::Get, session: &Session) -> Result<Exit, Failure> {
+    let query = query_all(kind, &args.selection, session);
+    let listed = terminal::waiting("asking", session.client.list(&query)).await;
+    let listed = listed.map_err(|error| Failure::from_client(format!("cannot list {}", kind.plural()), &error))?;
+    if listed.objects.is_empty() && args.output.is_table() {
+        let place =
+            if query.namespace.is_empty() { String::new() } else { format!(" in namespace {}", query.namespace) };
+        terminal::note(&format!("no {}{place}", kind.plural()));
+        return Ok(Exit::Ok);
+    }
+    terminal::print(&output::list(&listed.objects, args.output, scope(&query), session.now()));
+    Ok(Exit::Ok)
+}
+
+/// Every object that is there is shown; what is not there is told, and is the exit code.
+async fn show(named: &[(Kind, String)], format: Format, session: &Session) -> Result<Exit, Failure> {
+    let (mut objects, mut first) = (Vec::new(), None);
+    for (kind, name) in named {
+        match terminal::waiting("asking", fetch(&target::key(session, *kind, name), session)).await {
+            Ok(object) => objects.push(object),
+            Err(failure) => {
+                terminal::note(&failure.to_string());
+                first = first.or(Some(failure.exit));
+            }
+        }
+    }
+    match &objects[..] {
+        [object] => terminal::print(&output::one(object, format, session.now())),
+        several => {
+            several.chunk_by(|one, next| one.kind() == next.kind() || !format.is_table()).for_each(|of_one_kind| {
+                terminal::print(&output::list(of_one_kind, format, Scope::OneNamespace, session.now()));
+            })
+        }
+    }
+    Ok(first.unwrap_or(Exit::Ok))
+}
+
+/// One object.
+pub(super) async fn fetch(key: &Key, session: &Session) -> Result<v1::Object, Failure> {
+    session.client.get(key).await.map_err(|error| Failure::from_client(format!("cannot get {key}"), &error))
+}

@@ -1,0 +1,83 @@
+//! A command's connection to a cluster: the chosen context, a client, the namespace. Knows no command.
+
+use std::path::PathBuf;
+
+use boss_base::clock::{Clock, SystemClock};
+use boss_client::{Client, Config, Credentials, Deadlines, Endpoint, Source};
+
+use crate::{
+    args::Global,
+    context::{self, Contexts},
+    failure::{Exit, Failure},
+};
+
+/// The namespace of those who name none.
+const NAMESPACE_DEFAULT: &str = "default";
+
+/// A connection to a cluster.
+#[derive(Clone)]
+pub struct Session {
+    /// For calls.
+    pub client: Client,
+    /// Where objects live whose manifest or command does not say.
+    pub namespace: String,
+    /// Whether the user named the namespace on the command line.
+    pub namespace_given: bool,
+}
+
+impl Session {
+    /// From the context that the options choose. Connects with the first call.
+    pub fn open(global: &Global) -> Result<Self, Failure> {
+        let path = contexts_path(global)?;
+        let contexts = Contexts::load(&path)?.ok_or(context::Error::NoContext { path })?;
+        let (name, context) = contexts.choose(global.context.as_deref())?;
+        context.check(name)?;
+        let namespace = global.namespace.clone().or_else(|| context.namespace.clone());
+        let servers = if global.server.is_empty() { &context.servers } else { &global.server };
+        Ok(Self {
+            client: connect(global, context, servers)?,
+            namespace: namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned()),
+            namespace_given: global.namespace.is_some(),
+        })
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        SystemClock.unix_millis()
+    }
+}
+
+/// The file of contexts.
+pub fn contexts_path(global: &Global) -> Result<PathBuf, Failure> {
+    match &global.config {
+        Some(path) => Ok(path.clone()),
+        None => Ok(context::default_path()?),
+    }
+}
+
+fn connect(global: &Global, context: &context::Context, servers: &[String]) -> Result<Client, Failure> {
+    let failed = |error: boss_client::Error| Failure::from_client("cannot use the context", &error);
+    let servers = servers.iter().map(|server| server.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>();
+    let ca = match context.ca_file() {
+        Some(path) => Source::File(path),
+        None => Source::Inline(context.ca.clone()),
+    };
+    let mut config = Config::new(servers.map_err(failed)?, ca, credentials(context)?);
+    config.deadlines = Deadlines { overall: global.timeout, ..config.deadlines };
+    Client::connect(config).map_err(failed)
+}
+
+fn credentials(context: &context::Context) -> Result<Credentials, Failure> {
+    match (&context.token_file, &context.certificate, &context.key) {
+        (Some(token), ..) => {
+            context::refuse_open(token)?;
+            Ok(Credentials::Token(Source::File(token.clone())))
+        }
+        (None, Some(certificate), Some(key)) => {
+            context::refuse_open(key)?;
+            Ok(Credentials::Certificate { certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => Err(Failure::new(Exit::BadInput, "cannot use the context", "it names no way to log in")),
+    }
+}
