@@ -1,5 +1,7 @@
 //! A small certificate authority: makes itself, issues certificates. Decides nothing about who may have one.
 
+mod organizations;
+
 use std::{net::IpAddr, time::Duration};
 
 use rcgen::{
@@ -31,9 +33,6 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
-    /// The library that makes certificates holds one O; to drop the others silently would drop rights.
-    #[error("a certificate can name one organization, not {0}")]
-    Organizations(usize),
     /// The lifetime reaches beyond what a certificate can say.
     #[error("the lifetime is out of range")]
     Lifetime,
@@ -47,7 +46,7 @@ pub enum Error {
 pub struct Subject {
     /// CN.
     pub common_name: String,
-    /// O; at most one can be issued, though [`crate::tls::PeerCertificate`] reads several.
+    /// O, one per group.
     pub organizations: Vec<String>,
     /// Subject alternative names of type URI.
     pub uris: Vec<String>,
@@ -122,7 +121,9 @@ impl CertificateAuthority {
         let key = KeyPair::generate().map_err(Error::Make)?;
         let params = subject_params(subject, now)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(Error::Make)?;
-        Ok(IssuedCert { cert_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        let der = organizations::add(certificate.der(), &subject.organizations, self.issuer.key())?;
+        let cert_pem = pem::encode(&pem::Pem::new("CERTIFICATE", der));
+        Ok(IssuedCert { cert_pem, key_pem: key.serialize_pem() })
     }
 }
 
@@ -140,11 +141,6 @@ fn check_authority(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), Error>
 fn subject_params(subject: &Subject, now: u64) -> Result<CertificateParams, Error> {
     let mut params = base_params(now, subject.lifetime)?;
     params.distinguished_name.push(DnType::CommonName, subject.common_name.as_str());
-    match subject.organizations.as_slice() {
-        [] => {}
-        [organization] => params.distinguished_name.push(DnType::OrganizationName, organization.as_str()),
-        several => return Err(Error::Organizations(several.len())),
-    }
     params.subject_alt_names = alternative_names(subject)?;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

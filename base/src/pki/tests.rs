@@ -1,5 +1,5 @@
 use super::*;
-use crate::tls::PeerCertificate;
+use crate::tls::{Identity, PeerCertificate, Pem};
 
 fn subject() -> Subject {
     Subject {
@@ -64,8 +64,28 @@ fn a_name_that_cannot_stand_in_a_certificate_is_named() {
 }
 
 #[test]
-fn a_second_organization_is_refused_and_not_dropped() {
+fn several_organizations_stay_apart_and_the_signature_holds() {
     let authority = CertificateAuthority::generate("example").unwrap();
-    let two = Subject { organizations: vec!["builders".into(), "readers".into()], ..subject() };
-    assert!(matches!(authority.issue(&two), Err(Error::Organizations(2))));
+    let long: Vec<String> = (0..20).map(|number| format!("{number}-{}", "ü".repeat(30))).collect();
+    for organizations in [vec![], vec!["a, b".to_owned()], vec!["b".to_owned(), "a".to_owned(), "b".to_owned()], long] {
+        let issued =
+            authority.issue_at(&Subject { organizations: organizations.clone(), ..subject() }, 1_700_000_000).unwrap();
+        let names = read(&issued.cert_pem);
+        let identity = Identity::from_pem(Pem { own: None, ca: authority.cert_pem().into() }).unwrap();
+        let judged = identity.verify_client(&[&names.der], 1_700_000_000).unwrap();
+        assert_eq!(
+            (&judged.common_name, &judged.uris),
+            (&"anna".to_owned(), &vec!["example://x/user/anna".to_owned()])
+        );
+        assert_eq!(judged.organizations, organizations);
+    }
+}
+
+#[test]
+fn an_organization_that_is_empty_or_too_long_is_named() {
+    let authority = CertificateAuthority::generate("example").unwrap();
+    for bad in [String::new(), "x".repeat(65)] {
+        let subject = Subject { organizations: vec![bad.clone()], ..subject() };
+        assert!(matches!(authority.issue(&subject), Err(Error::Name { name, .. }) if name == bad));
+    }
 }
