@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use boss_proto::{ids::ServerId, raft::v1};
+use boss_proto::raft::v1;
 use openraft::EntryPayload;
 
-use crate::types::{BadProposal, Entry, LogId, Member, Membership, Payload, Proposal, StoredMembership, Vote};
+use crate::types::{Address, BadProposal, Entry, LogId, Membership, Payload, Proposal, StoredMembership, Vote};
 
 /// Bytes or a message that cannot mean anything.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub fn vote_from_proto(vote: v1::Vote) -> Vote {
 #[must_use]
 pub fn membership_to_proto(membership: &Membership) -> v1::Membership {
     let voters = |ids: &BTreeSet<u64>| v1::Voters { ids: ids.iter().copied().collect() };
-    let member = |(id, member): (&u64, &Member)| v1::Member {
+    let member = |(id, member): (&u64, &Address)| v1::Member {
         id: *id,
         name: member.name.clone(),
         peer_address: member.peer.clone(),
@@ -76,10 +76,10 @@ pub fn membership_from_proto(membership: v1::Membership) -> Result<Membership, B
         return Ok(Membership::default());
     }
     let configs = membership.configs.into_iter().map(|voters| voters.ids.into_iter().collect()).collect();
-    let nodes: BTreeMap<u64, Member> = membership
+    let nodes: BTreeMap<u64, Address> = membership
         .members
         .into_iter()
-        .map(|m| (m.id, Member { id: ServerId(m.id), name: m.name, peer: m.peer_address, api: m.api_address }))
+        .map(|m| (m.id, Address { name: m.name, peer: m.peer_address, api: m.api_address }))
         .collect();
     Membership::new(configs, nodes).map_err(|error| BadMessage::Membership(error.to_string()))
 }
@@ -129,13 +129,13 @@ pub fn entry_from_proto(entry: v1::LogEntry) -> Result<Entry, BadMessage> {
 mod tests {
     use super::*;
 
-    fn member(id: u64) -> Member {
-        Member { id: ServerId(id), name: format!("server-{id}"), peer: format!("h{id}:1"), api: format!("h{id}:2") }
+    fn address(id: u64) -> Address {
+        Address { name: format!("server-{id}"), peer: format!("h{id}:1"), api: format!("h{id}:2") }
     }
 
     #[test]
     fn a_joint_membership_survives_the_way_there_and_back() {
-        let nodes: BTreeMap<u64, Member> = (1..=4).map(|id| (id, member(id))).collect();
+        let nodes: BTreeMap<u64, Address> = (1..=4).map(|id| (id, address(id))).collect();
         let configs = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];
         let membership = Membership::new(configs, nodes).unwrap();
         let stored = StoredMembership::new(Some(LogId::new_term_index(3, 9)), membership);

@@ -32,7 +32,7 @@ use crate::{
     reads::{ReadError, Reads},
     state::{Interest, Outcome, View},
     storage::{Published, StateMachine},
-    types::{Member, TypeConfig},
+    types::{Address, Member, TypeConfig},
     watch::Watcher,
 };
 use proposals::Proposals;
@@ -195,7 +195,7 @@ impl Handle {
         if self.is_formed() {
             return Err(InitializeError::AlreadyFormed);
         }
-        let by_id: BTreeMap<u64, Member> = members.iter().map(|member| (member.id.0, member.clone())).collect();
+        let by_id: BTreeMap<u64, Address> = members.iter().map(|member| (member.id.0, member.address())).collect();
         if by_id.len() != members.len() {
             return Err(InitializeError::Members("two members have the same id".to_owned()));
         }

@@ -133,8 +133,6 @@ pub struct Log {
     durable: watch::Receiver<Option<LogId>>,
     failure: watch::Receiver<Option<String>>,
     tasks: Tasks,
-    /// Held for as long as the log is open.
-    _lock: Arc<File>,
 }
 
 impl Log {
@@ -173,9 +171,10 @@ impl Log {
             written,
             clock,
             batch: Batch::default(),
+            _lock: lock,
         };
         tasks.spawn_thread("log-writer", OnExit::StopProcess, move || writer.run()).map_err(OpenError::io(dir))?;
-        Ok(Self { shared, jobs, durable: durable_seen, failure: failure_seen, tasks, _lock: Arc::new(lock) })
+        Ok(Self { shared, jobs, durable: durable_seen, failure: failure_seen, tasks })
     }
 
     /// The last durable entry, and every change of it. A truncation moves it back.
@@ -401,8 +400,11 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        self.shared.index().truncate_after(last_log_id);
-        self.send(Job::Truncate(last_log_id)).await
+        let cut = self.shared.index().truncate_after(last_log_id);
+        match cut {
+            Some(last) => self.send(Job::Truncate(last)).await,
+            None => Ok(()),
+        }
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use boss_base::tasks::{OnExit, Tasks};
-use boss_proto::ids::{Revision, ServerId};
+use boss_proto::ids::Revision;
 use openraft::{
     Raft, ReadPolicy,
     errors::{LinearizableReadError, RaftError},
@@ -136,8 +136,7 @@ impl Rounds {
             Ok(linearizer) => Ok(linearizer.read_log_id().index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
                 let leader = forward.leader_id.zip(forward.leader_node);
-                Err(leader
-                    .map_or(NotHere::Unconfirmed, |(id, node)| NotHere::Leader(Member { id: ServerId(id), ..node })))
+                Err(leader.map_or(NotHere::Unconfirmed, |(id, node)| NotHere::Leader(Member::new(id, node))))
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(NotHere::Unconfirmed),
             Err(RaftError::Fatal(_)) => Err(NotHere::Stopped),

@@ -18,7 +18,7 @@ openraft::declare_raft_types!(
         D = Proposal,
         R = Outcomes,
         NodeId = u64,
-        Node = Member,
+        Node = Address,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
 );
 
@@ -33,7 +33,7 @@ pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 /// The members with the place in the log where they were decided.
 pub type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 /// The members.
-pub type Membership = openraft::Membership<u64, Member>;
+pub type Membership = openraft::Membership<u64, Address>;
 /// What a snapshot covers.
 pub type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 
@@ -138,6 +138,17 @@ impl PartialEq for Proposal {
 #[derive(Debug, Clone, Default)]
 pub struct Outcomes(pub Vec<Outcome>);
 
+/// Where a member is found, as the membership keeps it under the member's id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Address {
+    /// What people call it.
+    pub name: String,
+    /// Where the other servers reach it: `host:port`.
+    pub peer: String,
+    /// Where clients reach it: `host:port`.
+    pub api: String,
+}
+
 /// A control-plane replica as the membership knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
@@ -149,4 +160,18 @@ pub struct Member {
     pub peer: String,
     /// Where clients reach it: `host:port`.
     pub api: String,
+}
+
+impl Member {
+    /// A member from what the membership keeps.
+    #[must_use]
+    pub fn new(id: u64, address: Address) -> Self {
+        Self { id: ServerId(id), name: address.name, peer: address.peer, api: address.api }
+    }
+
+    /// What the membership keeps under its id.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address { name: self.name.clone(), peer: self.peer.clone(), api: self.api.clone() }
+    }
 }

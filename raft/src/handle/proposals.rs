@@ -7,7 +7,6 @@ use boss_base::{
     tasks::{OnExit, Tasks},
 };
 use boss_proto::{
-    ids::ServerId,
     limits::PROPOSALS_IN_FLIGHT_MAX,
     raft::v1::{Command, Operation},
 };
@@ -79,7 +78,7 @@ fn outcomes(answer: ClientWriteResult<TypeConfig>) -> Result<Vec<Outcome>, Propo
 
 fn leader_of(forward: ForwardToLeader<TypeConfig>) -> Option<Member> {
     let (id, node) = forward.leader_id.zip(forward.leader_node)?;
-    Some(Member { id: ServerId(id), ..node })
+    Some(Member::new(id, node))
 }
 
 /// A proposal that holds its place until it has an outcome, whoever still waits for it.

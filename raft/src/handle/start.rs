@@ -1,6 +1,6 @@
 //! Brings one server up: log, state, peers, core, and the tasks around it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use boss_base::{
     clock::Clock,
@@ -29,6 +29,9 @@ use crate::{
 /// An append without an answer for this many longest election timeouts means that the peer hangs; its disk may well
 /// be slow for one of them.
 const APPEND_TIMEOUT_ELECTIONS: u32 = 3;
+/// How long the lock of a process that was just killed may stay.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Opens what the disk holds and joins the others; forms no cluster by itself.
 pub async fn start(
@@ -98,14 +101,24 @@ async fn open_log(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> Resu
         segment_bytes: config.limits.segment_bytes,
         cache_bytes: config.limits.cache_bytes,
     };
-    let owner = tasks.clone();
-    let opened = tasks.run_blocking("open-log", move || Log::open(options, clock, owner)).await;
-    Ok(opened.map_err(|error| StartError::Consensus(error.to_string()))??)
+    let mut waited = Duration::ZERO;
+    loop {
+        let (options, clock, owner) = (options.clone(), Arc::clone(&clock), tasks.clone());
+        let opened = tasks.run_blocking("open-log", move || Log::open(options, clock, owner)).await;
+        match opened.map_err(|error| StartError::Consensus(error.to_string()))? {
+            Err(log::OpenError::Locked { .. }) if waited < LOCK_WAIT_MAX => {
+                // Nothing tells when a lock goes.
+                tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
+                waited += LOCK_RETRY_INTERVAL;
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 fn settings(config: &Config) -> Result<openraft::Config, StartError> {
     let profile: ElectionProfile = config.profile;
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let settings = openraft::Config {
         cluster_name: config.cluster_id.to_string(),
         heartbeat_interval: millis(profile.heartbeat_interval()),

@@ -126,5 +126,5 @@ pub(super) fn status(metrics: &RaftMetrics<TypeConfig>, registry: Registry) -> S
 /// The members as the core knows them, voters and learners.
 pub(super) fn members(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
     let nodes = metrics.membership_config.nodes();
-    nodes.map(|(id, member)| Member { id: ServerId(*id), ..member.clone() }).collect()
+    nodes.map(|(id, address)| Member::new(*id, address.clone())).collect()
 }

@@ -118,8 +118,12 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets every entry after `keep`.
-    pub(super) fn truncate_after(&mut self, keep: Option<LogId>) {
+    /// Forgets every entry after `keep`. Returns what is the last entry then; `None` when nothing is after `keep`.
+    pub(super) fn truncate_after(&mut self, keep: Option<LogId>) -> Option<Option<LogId>> {
+        let keep = keep.max(self.purged);
+        if next(keep) >= next(self.last) {
+            return None;
+        }
         let end = next(keep);
         while self.end() > end && self.slots.pop_back().is_some() {
             if let Some(entry) = self.cache.pop_back() {
@@ -130,6 +134,7 @@ impl Index {
         if self.slots.is_empty() {
             self.first = end;
         }
+        Some(keep)
     }
 
     /// Forgets every entry up to and including `upto`.

@@ -109,6 +109,8 @@ pub(super) struct Writer<D> {
     pub(super) written: Summary,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) batch: Batch,
+    /// Held until the last byte is written: nobody else may open the log before.
+    pub(super) _lock: File,
 }
 
 /// What waits for the next sync.

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     codec::{log_id_to_proto, stored_membership_to_proto, vote_from_proto, vote_to_proto},
     storage::SnapshotFile,
-    types::{Member, SnapshotMeta, TypeConfig, Vote},
+    types::{Address, Member, SnapshotMeta, TypeConfig, Vote},
 };
 
 /// A whole snapshot must have been taken over by the peer within it.
@@ -113,9 +113,8 @@ impl Peers {
 impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, node: &Member) -> Peer {
-        // The membership maps ids to members; the id that openraft names is the one that counts.
-        self.peer(&Member { id: ServerId(target), ..node.clone() })
+    async fn new_client(&mut self, target: u64, node: &Address) -> Peer {
+        self.peer(&Member::new(target, node.clone()))
     }
 }
 
