@@ -1,0 +1,96 @@
+//! What agent and monitor say to each other over the sandbox's socket, and the agent's end of it.
+//!
+//! On connecting, the monitor says how things stand; then each change, and for followers that the log grew.
+//! The end of the stream means that the monitor is gone: `exit.json` then tells the rest.
+
+use std::{
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use crate::{
+    sandbox::files::{self, Exit, Running},
+    wire,
+};
+
+/// From agent to monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// SIGTERM now, SIGKILL for the whole tree after the grace period. A second one can only shorten it.
+    Stop {
+        /// Milliseconds.
+        grace_ms: u64,
+    },
+    /// Say from now on that the log grew.
+    Follow,
+}
+
+/// From monitor to agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// The monitor is there, the sandbox not yet.
+    Starting,
+    /// It runs.
+    Running(Running),
+    /// It is over, nothing of it is left, and the exit file says so too.
+    Ended(Exit),
+    /// The log grew.
+    LogGrew,
+}
+
+/// A Unix socket's address has room for 107 bytes only; through the folder's descriptor any path fits.
+/// The folder must stay open while the path is used.
+pub fn short_socket_path(dir: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), files::SOCKET))
+}
+
+/// The agent's end.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    decoder: wire::Decoder,
+}
+
+impl Connection {
+    /// Connects to the monitor of the sandbox in `dir`. `NotFound` and `ConnectionRefused` mean that none is there.
+    pub async fn open(dir: &Path) -> io::Result<Self> {
+        let folder = std::fs::File::open(dir)?;
+        let stream = UnixStream::connect(short_socket_path(&folder)).await?;
+        Ok(Self { stream, decoder: wire::Decoder::default() })
+    }
+
+    /// Sends one request.
+    pub async fn send(&mut self, request: &Request) -> io::Result<()> {
+        self.stream.write_all(&wire::encode(request)?).await
+    }
+
+    /// The next report; `None` once the monitor is gone. Safe to drop half-way.
+    pub async fn next(&mut self) -> io::Result<Option<Report>> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(report) = self.decoder.decode()? {
+                return Ok(Some(report));
+            }
+            match self.stream.read(&mut chunk).await {
+                Ok(0) => return Ok(None),
+                Ok(length) => self.decoder.push(&chunk[..length]),
+                // A monitor that was killed with unread requests resets instead of closing.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whether the error of [`Connection::open`] says that no monitor is there.
+#[must_use]
+pub fn means_no_monitor(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
