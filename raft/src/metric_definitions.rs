@@ -24,6 +24,14 @@ pub const TERM: &str = "boss_raft_term";
 pub const IS_LEADER: &str = "boss_raft_is_leader";
 /// Gauge: index of the last applied entry.
 pub const APPLIED_INDEX: &str = "boss_raft_applied_index";
+/// Counter: operations applied, refused ones included.
+pub const OPERATIONS_APPLIED: &str = "boss_raft_operations_applied_total";
+/// Counter: operations discarded because applying them panicked.
+pub const APPLY_PANICS: &str = "boss_raft_apply_panics_total";
+/// Counter: batches written to the store behind the registry.
+pub const STORE_WRITES: &str = "boss_raft_store_writes_total";
+/// Counter: times that the store behind the registry could not be written and was given up.
+pub const STORE_FAILURES: &str = "boss_raft_store_failures_total";
 /// Counter: snapshots asked of the state machine.
 pub const SNAPSHOTS_TRIGGERED: &str = "boss_raft_snapshots_triggered_total";
 /// Counter: calls from peers that were refused.
@@ -43,6 +51,10 @@ pub const ALL: &[&str] = &[
     TERM,
     IS_LEADER,
     APPLIED_INDEX,
+    OPERATIONS_APPLIED,
+    APPLY_PANICS,
+    STORE_WRITES,
+    STORE_FAILURES,
     SNAPSHOTS_TRIGGERED,
     PEER_CALLS_REFUSED,
 ];

@@ -27,6 +27,7 @@ use super::{
     writer::{Batch, Work, WriterHandle},
 };
 use crate::{
+    metric_definitions,
     state::{Change, Limits, Outcome, Position, State, View, apply},
     types::{Entry, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -98,7 +99,9 @@ impl StateMachine {
             EntryPayload::Normal(proposal) => {
                 let panics = self.state.panics();
                 let applied = apply(&mut self.state, at, proposal.command());
+                metrics::counter!(metric_definitions::OPERATIONS_APPLIED).increment(applied.outcomes.len() as u64);
                 if self.state.panics() > panics {
+                    metrics::counter!(metric_definitions::APPLY_PANICS).increment(self.state.panics() - panics);
                     tracing::error!(%log_id, "applying an operation panicked; it was discarded");
                 }
                 changes.extend(applied.changes);

@@ -17,6 +17,7 @@ use super::{
     store::{Storage, StoreError},
 };
 use crate::{
+    metric_definitions,
     state::{
         Change, View,
         rows::{self, Row},
@@ -99,6 +100,7 @@ impl<S: Storage> Writer<S> {
             // Once something was left out, nothing may follow; dropping the work answers whoever waits for a flush.
             if progress == Progress::GoOn {
                 progress = self.handle(work).unwrap_or_else(|error| {
+                    metrics::counter!(metric_definitions::STORE_FAILURES).increment(1);
                     tracing::error!(%error, "the store behind the registry cannot be written and stays behind");
                     Progress::GiveUp
                 });
@@ -155,6 +157,7 @@ impl<S: Storage> Writer<S> {
             }
         }
         self.storage.write(&merged.into_rows(), Some(&meta))?;
+        metrics::counter!(metric_definitions::STORE_WRITES).increment(1);
         match after {
             Some(work) => self.handle(work),
             None => Ok(Progress::GoOn),

@@ -1,6 +1,9 @@
 //! Why a node cannot take a pod, one reason at a time. Knows no rule.
 
-use boss_proto::intent::{ArtifactType, Isolation, NetworkMode, Reason, SandboxClass};
+use boss_proto::{
+    intent::{ArtifactType, Isolation, NetworkMode, Reason, SandboxClass},
+    quantity::{BitsPerSecond, Bytes, Devices, MilliCpu},
+};
 
 /// One reason why a node cannot take a pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -81,7 +84,7 @@ pub enum Rejected {
         max: u32,
     },
     /// Too little is left.
-    #[error("not enough {resource}: {wanted} wanted, {free} free")]
+    #[error("not enough {resource}: {} wanted, {} free", amount(resource, *wanted), amount(resource, *free))]
     Resources {
         /// cpu, memory, ...
         resource: &'static str,
@@ -90,6 +93,16 @@ pub enum Rejected {
         /// The same.
         free: u64,
     },
+}
+
+/// An amount as users write it.
+fn amount(resource: &str, amount: u64) -> String {
+    match resource {
+        "cpu" => MilliCpu(amount).to_string(),
+        "gpu" => Devices(amount).to_string(),
+        "networkBandwidth" => BitsPerSecond(amount).to_string(),
+        _ => Bytes(amount).to_string(),
+    }
 }
 
 impl Rejected {

@@ -175,6 +175,14 @@ fn what_is_bound_already_counts() {
 }
 
 #[test]
+fn missing_amounts_read_as_users_write_them() {
+    check(
+        |pod, _| pod.resources = Some(Resources { requests: Some(resources("5", "2Gi")), limits: None }),
+        "not enough cpu: 5 wanted, 4 free; not enough memory: 2Gi wanted, 1Gi free",
+    );
+}
+
+#[test]
 fn limits_stand_in_for_missing_requests() {
     let mut pod = pod();
     pod.resources = Some(Resources { requests: Some(resources("1", "")), limits: Some(resources("2", "1Mi")) });
