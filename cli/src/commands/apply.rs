@@ -51,7 +51,7 @@ pub(super) async fn apply_files(files: &[PathBuf], session: &Session) -> (Vec<Ke
     let (mut keys, mut first) = (Vec::new(), None);
     for object in manifests::read(files) {
         let applied = match object {
-            Ok(object) => terminal::waiting("applying", apply(session, object)).await,
+            Ok(object) => terminal::waiting("applying", Box::pin(apply(session, object))).await,
             Err(failure) => Err(failure),
         };
         match applied {

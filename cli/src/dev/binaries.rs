@@ -26,7 +26,7 @@ impl Binaries {
     }
 
     fn find_in(beside: Option<&Path>, path: Option<&OsStr>) -> Result<Self, Error> {
-        let in_path = path.map(|path| env::split_paths(path).collect()).unwrap_or_else(Vec::new);
+        let in_path = path.map(|path| env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
         let folders: Vec<PathBuf> = beside.map(Path::to_owned).into_iter().chain(in_path).collect();
         let find = |name: &'static str| {
             let found = folders.iter().map(|folder| folder.join(name)).find(|path| is_executable(path));

@@ -74,7 +74,7 @@ fn pod_lines(page: &mut Page, pod: &v1::Pod, now: u64) {
     page.line("Class", &if status.class.is_empty() { pod::class(&spec) } else { status.class.clone() });
     page.line("Provider", &status.provider);
     page.line("Node", &spec.node_name);
-    page.line("Sandbox", &format!("{} {}", status.sandbox_id, status.sandbox_state).trim().to_owned());
+    page.line("Sandbox", format!("{} {}", status.sandbox_id, status.sandbox_state).trim());
     page.line(
         "Started",
         &status.start_time.as_ref().map_or_else(String::new, |time| age(Some(time.seconds), now) + " ago"),
