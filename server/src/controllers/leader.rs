@@ -9,7 +9,7 @@ use boss_proto::{
     v1::{Object, Preconditions},
 };
 use boss_raft::{
-    Handle, Interest, Watcher,
+    Handle, Interest, WatchError, Watcher,
     state::{Outcome, Record, View, rbac::SERVERS_GROUP},
 };
 use futures_util::{FutureExt, future::select_all};
@@ -156,11 +156,15 @@ impl Changes {
         let waits = self.watchers.iter_mut().map(|(_, watcher)| watcher.next().boxed());
         let (result, changed, others) = select_all(waits).await;
         drop(others);
-        if result.is_err() {
-            // The history no longer reaches back, which is a change, too; or the server stops and so will its owner.
-            let kind = self.watchers[changed].0;
-            self.watchers[changed].1 = self.leader.watch(kind, self.leader.view().revision());
-            tokio::task::yield_now().await;
+        match result {
+            Ok(_) => {}
+            // A change, too: what happened meanwhile is for the reconcile to find out.
+            Err(WatchError::Expired { .. }) => {
+                let kind = self.watchers[changed].0;
+                self.watchers[changed].1 = self.leader.watch(kind, self.leader.view().revision());
+            }
+            // The server stops, and whoever drives this with it: looking again would only keep it from stopping.
+            Err(WatchError::Closed) => std::future::pending().await,
         }
     }
 }

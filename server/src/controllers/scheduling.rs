@@ -84,10 +84,12 @@ impl Controller for Scheduling {
     }
 
     async fn changed(&mut self) {
-        if let Some(model) = &mut self.model
-            && model.hear().await.is_err()
-        {
-            self.model = None;
+        let Some(model) = &mut self.model else { return };
+        match model.hear().await {
+            Ok(()) => {}
+            Err(WatchError::Expired { .. }) => self.model = None,
+            // The server stops, and whoever drives this with it: looking again would only keep it from stopping.
+            Err(WatchError::Closed) => std::future::pending().await,
         }
     }
 }
