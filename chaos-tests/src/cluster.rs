@@ -476,5 +476,6 @@ fn plan(spec: Spec, ports: &[Port]) -> Plan {
         .map(|(ports, id)| Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]))
         .collect();
     let nodes = (1..=spec.nodes).map(|index| Node::new(format!("node-{index}"))).collect();
-    Plan { cluster_id: provision::random_cluster_id(), profile: spec.profile.to_owned(), servers, nodes }
+    let (profile, context) = (spec.profile.to_owned(), "chaos".to_owned());
+    Plan { cluster_id: provision::random_cluster_id(), profile, servers, context, nodes }
 }

@@ -24,8 +24,18 @@ mod target;
 mod version;
 mod watch;
 
-/// Carries out a command line.
+/// Carries out a command line. Ctrl-C ends it, but for a cluster in the foreground, which has to be stopped first.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    if matches!(cli.command, Command::Dev(_)) {
+        return Box::pin(dispatch(cli)).await;
+    }
+    tokio::select! {
+        result = Box::pin(dispatch(cli)) => result,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.command {
         Command::Apply(args) => apply::run(&args, &Session::open(global)?).await,

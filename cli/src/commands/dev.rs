@@ -52,7 +52,9 @@ fn open_or_create(shape: &args::Shape) -> Result<(Cluster, bool, Lock), Failure>
     let count = |given: Option<usize>, default| given.unwrap_or(default);
     let (servers, nodes) = (count(shape.servers, SERVERS_DEFAULT), count(shape.nodes, NODES_DEFAULT));
     let plan = Plan::local(servers, nodes, shape.base_port.unwrap_or(BASE_PORT_DEFAULT));
-    let plan = Plan { context: CONTEXT.to_owned(), ..plan.map_err(provision::Error::from)? };
+    let mut plan = Plan { context: CONTEXT.to_owned(), ..plan.map_err(provision::Error::from)? };
+    // Who stops a cluster on a laptop wants nothing of it to go on.
+    plan.nodes.iter_mut().for_each(|node| node.stop_sandboxes_on_exit = true);
     let lock = Lock::take(&directory)?;
     Ok((provision::create(&directory, &plan)?, true, lock))
 }

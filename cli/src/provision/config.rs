@@ -68,6 +68,7 @@ struct NodeFile<'a> {
     name: &'a str,
     servers: Vec<&'a str>,
     state_dir: &'a str,
+    stop_sandboxes_on_exit: bool,
     labels: &'a BTreeMap<String, String>,
     tls: Tls,
 }
@@ -96,6 +97,7 @@ pub(super) fn write_node(cluster: &Cluster, node: &Node) -> Result<(), Error> {
         name: &node.name,
         servers: cluster.plan.servers.iter().map(|server| &*server.api).collect(),
         state_dir: "state",
+        stop_sandboxes_on_exit: node.stop_sandboxes_on_exit,
         labels: &node.labels,
         tls: Tls { certificate: "tls/node.crt", key: "tls/node.key", ca: "tls/ca.crt" },
     };

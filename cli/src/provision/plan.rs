@@ -66,6 +66,9 @@ pub struct Node {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// A clean stop of its agent stops its sandboxes too; else they go on running until the next agent adopts them.
+    #[serde(default)]
+    pub stop_sandboxes_on_exit: bool,
 }
 
 /// A plan that cannot be carried out.
@@ -177,10 +180,10 @@ impl Server {
 }
 
 impl Node {
-    /// One without labels, in the folder of its name.
+    /// One without labels whose sandboxes outlive its agent, in the folder of its name.
     #[must_use]
     pub fn new(name: String) -> Self {
-        Self { folder: format!("nodes/{name}"), name, labels: BTreeMap::new() }
+        Self { folder: format!("nodes/{name}"), name, labels: BTreeMap::new(), stop_sandboxes_on_exit: false }
     }
 }
 
