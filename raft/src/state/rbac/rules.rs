@@ -61,11 +61,14 @@ impl Rule {
     }
 }
 
-/// `pods` is the object alone, `pods/status` one part of it, `pods/*` all its parts, `*/status` that part of all.
+/// `*` is everything, `pods` the object alone, `pods/status` one part of it, `pods/*` all its parts, `*/status` that
+/// part of all.
 fn resource_matches(word: &str, attributes: &Attributes<'_>) -> bool {
-    let (resource, part) = word.split_once('/').unwrap_or((word, ""));
-    let part_matches = part == attributes.subresource || (part == "*" && !attributes.subresource.is_empty());
-    (resource == "*" || resource == attributes.resource) && part_matches
+    let Some((resource, part)) = word.split_once('/') else {
+        return word == "*" || (word == attributes.resource && attributes.subresource.is_empty());
+    };
+    let part_matches = !attributes.subresource.is_empty() && (part == "*" || part == attributes.subresource);
+    part_matches && (resource == "*" || resource == attributes.resource)
 }
 
 /// A path, or with a `*` at its end everything that starts so.

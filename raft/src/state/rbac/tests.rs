@@ -109,6 +109,7 @@ fn verbs_resources_parts_and_names_all_must_match() {
 fn a_part_is_a_right_of_its_own() {
     let status = pods("update", "default", "a").part("status");
     check(rule("*", "pods", "", ""), status, false);
+    check(rule("*", "*", "", ""), status, true);
     check(rule("*", "pods/status", "", ""), status, true);
     check(rule("*", "pods/*", "", ""), status, true);
     check(rule("*", "*/status", "", ""), status, true);
