@@ -10,7 +10,7 @@ use boss_proto::{
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
-use super::{digest::Digest, record::Record, registry::Limits};
+use super::{digest::Digest, limits::Limits, record::Record};
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

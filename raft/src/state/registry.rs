@@ -10,7 +10,6 @@ use boss_proto::{
     ids::{NodeName, Revision},
     key::Key,
     kind::Kind,
-    limits,
     raft::v1::Caller,
 };
 use rpds::RedBlackTreeMapSync;
@@ -20,41 +19,12 @@ use super::{
     digest::Digest,
     feasible::Used,
     history::{Event, Expired, History, Interest},
+    limits::Limits,
     nodes::ByNode,
     rbac,
     record::Record,
     requests::{self, Effect, RequestKey, Requests},
 };
-
-/// Bounds of what the state keeps. The same on every server, or states diverge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Encoded size of one object.
-    pub object_bytes_max: usize,
-    /// Events in the watch history.
-    pub history_events_max: usize,
-    /// Bytes of the watch history.
-    pub history_bytes_max: usize,
-    /// Age of an event, in milliseconds of registry time.
-    pub history_age_max_ms: u64,
-    /// Remembered effects of request ids.
-    pub requests_max: usize,
-    /// Age of a remembered effect, in milliseconds of registry time.
-    pub request_age_max_ms: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            object_bytes_max: limits::OBJECT_BYTES_MAX,
-            history_events_max: limits::WATCH_HISTORY_EVENTS_MAX,
-            history_bytes_max: limits::WATCH_HISTORY_BYTES_MAX,
-            history_age_max_ms: limits::WATCH_HISTORY_AGE_MAX_MS,
-            requests_max: limits::REQUEST_IDS_MAX,
-            request_age_max_ms: limits::REQUEST_ID_AGE_MAX_MS,
-        }
-    }
-}
 
 /// One thing that apply changed: what the store behind it has to write.
 #[derive(Debug, Clone, PartialEq)]

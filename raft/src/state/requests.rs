@@ -11,7 +11,7 @@ use boss_proto::{
 };
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
-use super::{digest::Digest, registry::Limits};
+use super::{digest::Digest, limits::Limits};
 
 /// A request id within its caller's uid, hashed: ids of different callers never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,8 +14,9 @@ use super::{
     apply::Position,
     digest::Digest,
     history::{Event, EventKind},
+    limits::Limits,
     record::Record,
-    registry::{Change, Limits, Registry, State},
+    registry::{Change, Registry, State},
     requests::{Effect, EffectKind, RequestKey},
 };
 

@@ -61,11 +61,11 @@ impl Rule {
     }
 }
 
-/// `*` is everything, `pods` the object alone, `pods/status` one part of it, `pods/*` all its parts, `*/status` that
+/// `pods` is the object alone, `pods/status` one part of it, `pods/*` all its parts, `*/status` that
 /// part of all.
 fn resource_matches(word: &str, attributes: &Attributes<'_>) -> bool {
     let Some((resource, part)) = word.split_once('/') else {
-        return word == "*" || (word == attributes.resource && attributes.subresource.is_empty());
+        return word == attributes.resource && attributes.subresource.is_empty();
     };
     let part_matches = !attributes.subresource.is_empty() && (part == "*" || part == attributes.subresource);
     part_matches && (resource == "*" || resource == attributes.resource)
