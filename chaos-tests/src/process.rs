@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     io,
-    process::Command,
+    process::{ChildStdin, Command},
     sync::{Condvar, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Process {
     id: ProcessId,
+    // Closed with this, if it is a pipe: the child then reads the end of its input.
+    _stdin: Option<ChildStdin>,
 }
 
 #[derive(Default)]
@@ -103,7 +105,7 @@ impl Process {
         table.exits.insert(pid, None);
         drop(table);
         reaper.changed.notify_all();
-        Ok(Self { id })
+        Ok(Self { id, _stdin: child.stdin })
     }
 
     /// Number and start time.

@@ -3,14 +3,16 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
 
 use crate::{
+    binaries,
     proc::{self, ProcessId},
-    process::kill_process,
+    process::{Process, kill_process},
 };
 
 /// Set it to put the runs elsewhere, on another disk for example.
@@ -25,6 +27,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct RunFolder {
     path: PathBuf,
     keep: bool,
+    _janitor: Option<Process>,
 }
 
 impl RunFolder {
@@ -38,7 +41,8 @@ impl RunFolder {
         let own = ProcessId::of(own_pid()).ok_or_else(|| io::Error::other("/proc does not know this process"))?;
         fs::write(path.join("owner"), format!("{} {}", own.pid, own.start_ticks))?;
         fs::create_dir(path.join("logs"))?;
-        Ok(Self { path, keep: env::var_os(KEEP_VARIABLE).is_some() })
+        let janitor = start_janitor(&path)?;
+        Ok(Self { path, keep: env::var_os(KEEP_VARIABLE).is_some(), _janitor: janitor })
     }
 
     /// Where it is.
@@ -70,12 +74,24 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        kill_processes_of(&self.path);
-        remove_groups_of(&self.path);
+        clean_up(&self.path);
         if !self.keep {
             fs::remove_dir_all(&self.path).ok();
         }
     }
+}
+
+/// Ends all processes of the run in this folder, and removes their control groups. The folder itself stays.
+pub fn clean_up(run: &Path) {
+    kill_processes_of(run);
+    remove_groups_of(run);
+}
+
+/// The janitor cleans up when this process dies without being able to: it reads the other end of a pipe from us.
+/// Without it, as in a build of the library alone, the next run does that.
+fn start_janitor(run: &Path) -> io::Result<Option<Process>> {
+    let Ok(program) = binaries::find("boss-janitor") else { return Ok(None) };
+    Process::spawn(Command::new(program).arg(run).stdin(Stdio::piped()).stdout(Stdio::null())).map(Some)
 }
 
 /// The folder that all runs of this machine share, for their folders and port locks.
@@ -102,8 +118,7 @@ fn remove_stale(root: &Path) {
         if owner.is_alive() {
             continue;
         }
-        kill_processes_of(&path);
-        remove_groups_of(&path);
+        clean_up(&path);
         let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_none_or(|age| age > KEPT_FOR) {
             fs::remove_dir_all(&path).ok();
@@ -156,10 +171,8 @@ fn kill_processes_of(run: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
-    use crate::process::{Exit, Process};
+    use crate::process::Exit;
 
     #[tokio::test]
     async fn processes_of_a_run_end_with_its_folder() {

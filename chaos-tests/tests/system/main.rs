@@ -15,3 +15,5 @@ mod bad_manifests;
 mod bossctl;
 mod dev_cluster;
 mod examples;
+
+mod harness;
