@@ -17,11 +17,16 @@ pub fn find(program: &'static str) -> Result<PathBuf, NotBuilt> {
     found.ok_or(NotBuilt { program, folders })
 }
 
+/// Set it to take the programs from elsewhere: from a release, or from another build.
+const FOLDER_VARIABLE: &str = "BOSS_CHAOS_BINARIES";
+
 // A program lies in `<target>/<profile>`, a test in its `deps`, an example in its `examples`.
 fn folders() -> Vec<PathBuf> {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let own = env::current_exe().unwrap_or_default();
     let beside = own.ancestors().skip(1).take(2).map(PathBuf::from);
+    let chosen = env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
+    let beside = chosen.into_iter().chain(beside);
     beside.chain(env::var_os("CARGO_TARGET_DIR").map(|folder| PathBuf::from(folder).join(profile))).collect()
 }
 
