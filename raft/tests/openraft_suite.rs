@@ -1,4 +1,5 @@
 //! openraft's own conformance suite over the log and the state machine as servers use them.
+#![expect(clippy::unwrap_used, reason = "a test says with a panic what went wrong")]
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! The answering side. Each call must come from the server that its certificate names, be of this cluster and be
 //! meant for this server; a leader or candidate may only speak for itself. The one place of raft that makes gRPC
 //! statuses.
-#![expect(clippy::result_large_err, reason = "tonic's own error type")]
 
 use std::{future::ready, pin::Pin, sync::Arc};
 
