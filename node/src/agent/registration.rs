@@ -64,9 +64,10 @@ impl Registration {
         let standing = match api.get(self.name.as_str()).await {
             Err(Error::NotFound(_)) => match api.create(self.object()).await {
                 Err(Error::AlreadyExists(_)) => api.get(self.name.as_str()).await?,
-                created => {
+                Err(error) => return Err(error),
+                Ok(created) => {
                     tracing::info!(node = %self.name, "registered this node");
-                    created?
+                    created
                 }
             },
             found => found?,
@@ -101,7 +102,7 @@ impl Registration {
 
     fn labels(&self) -> BTreeMap<String, String> {
         let info = host::info();
-        let own = [("boss.dev/arch", info.architecture), ("boss.dev/os", "linux".to_owned())];
+        let own = [("node.boss.dev/arch", info.architecture), ("node.boss.dev/os", "linux".to_owned())];
         let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
         own.chain(self.labels.clone()).collect()
     }
