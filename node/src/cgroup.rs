@@ -25,6 +25,11 @@ pub struct Group {
     pub settings: Vec<(String, String)>,
 }
 
+/// A thread joins by writing 0 here, without the lock that `cgroup.procs` takes.
+const JOIN_V1: &str = "tasks";
+/// v2 has no such way for one thread.
+const JOIN_V2: &str = "cgroup.procs";
+
 /// The controllers that sandboxes can be limited by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Controller {
@@ -94,7 +99,7 @@ impl Layout {
         for (controller, parent) in &self.v1 {
             let settings = v1_settings(*controller, limits);
             if !settings.is_empty() {
-                groups.push(Group { dir: parent.join(sandbox), join: "tasks".into(), settings });
+                groups.push(Group { dir: parent.join(sandbox), join: JOIN_V1.into(), settings });
             }
         }
         if let Some((parent, controllers)) = &self.v2 {
@@ -104,7 +109,7 @@ impl Layout {
                 .flat_map(|controller| v2_settings(*controller, limits))
                 .collect();
             if !settings.is_empty() {
-                groups.push(Group { dir: parent.join(sandbox), join: "cgroup.procs".into(), settings });
+                groups.push(Group { dir: parent.join(sandbox), join: JOIN_V2.into(), settings });
             }
         }
         groups
@@ -122,6 +127,8 @@ impl Layout {
             if mount.options.split(',').any(|option| option == controller.as_str()) {
                 let parent = existing_base(mount, own_path(own, controller.as_str())).join(name);
                 if make_parent(&parent).is_ok() {
+                    // Made again with the first group in it.
+                    let _ = fs::remove_dir(&parent);
                     self.v1.push((controller, parent));
                 }
             }
@@ -143,22 +150,36 @@ impl Layout {
                 && fs::write(parent.join("cgroup.subtree_control"), &switch).is_ok()
         };
         let controllers: Vec<Controller> = Controller::ALL.into_iter().filter(works).collect();
-        self.v2 = Some((parent, controllers));
+        if controllers.is_empty() {
+            let _ = fs::remove_dir(&parent);
+        } else {
+            self.v2 = Some((parent, controllers));
+        }
     }
 }
 
 /// Makes a group and writes its settings. One that is there already is used.
 pub fn create(group: &Group) -> io::Result<()> {
     let tell = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    match fs::create_dir(&group.dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(tell(&group.dir, error)),
-        _ => {}
-    }
+    make_with_parent(&group.dir).map_err(|error| tell(&group.dir, error))?;
     for (name, value) in &group.settings {
         let path = group.dir.join(name);
         fs::write(&path, value).map_err(|error| tell(&path, error))?;
     }
     Ok(())
+}
+
+/// The parent may go between the making of both, with its last group: then it is made again.
+fn make_with_parent(dir: &Path) -> io::Result<()> {
+    const TRIES: usize = 10;
+    let mut made = fs::create_dir_all(dir);
+    for _ in 1..TRIES {
+        match &made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => made = fs::create_dir_all(dir),
+            _ => break,
+        }
+    }
+    made
 }
 
 /// The processes in a group; none if there is no such group.
@@ -179,12 +200,19 @@ pub fn ran_out_of_memory(groups: &[Group]) -> bool {
     })
 }
 
-/// Removes a group that has no members any more; one that is not there is fine.
-pub fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+/// Removes a group that has no members any more; one that is not there is fine. A v1 parent goes with its last group,
+/// so that clusters leave nothing behind; on v2 the parent holds which controllers work.
+pub fn remove(group: &Group) -> io::Result<()> {
+    match fs::remove_dir(&group.dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    if group.join == JOIN_V1
+        && let Some(parent) = group.dir.parent()
+    {
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
 }
 
 fn v1_settings(controller: Controller, limits: &Limits) -> Vec<(String, String)> {

@@ -8,7 +8,10 @@ mod process;
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream as StdUnixStream, process::CommandExt},
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -29,6 +32,7 @@ pub use process::run;
 pub fn start(exe: &Path, lock: OwnedFd) -> io::Result<StdUnixStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     Command::new(exe)
+        .arg0("boss-node")
         .arg("launcher")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(lock))

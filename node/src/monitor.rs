@@ -59,7 +59,7 @@ fn monitor(dir: &Path) -> io::Result<()> {
     };
     for group in &plan.cgroups {
         // A group that cannot be removed is empty and harmless; the agent sweeps it with the folder.
-        let _ = cgroup::remove(&group.dir);
+        let _ = cgroup::remove(group);
     }
     files::write(dir, files::EXIT, &Ended { format: FORMAT, fence: plan.spec.fence(), exit: exit.clone() })?;
     server.broadcast(Report::Ended(exit));
@@ -83,7 +83,7 @@ fn start_and_wait(dir: &Path, plan: &Plan, server: &mut Server, signals: &Signal
     // The report goes first: whoever waits for it can also learn it from this process, as long as it lives.
     let state = State { format: FORMAT, fence: plan.spec.fence(), boot_id: proc_stat::boot_id(), running };
     // Without the file an agent that lost the socket, too, cannot tell that this ran; it still finds the socket.
-    let _ = files::write(dir, files::STATE, &state);
+    let _ = files::write_for_this_boot(dir, files::STATE, &state);
     EventLoop::new(plan, child, log, server, signals).run().map_err(|error| failed("the monitor failed", error))
 }
 

@@ -111,7 +111,8 @@ impl Engine {
         for runtime in self.parts.providers.runtimes().to_vec() {
             for id in runtime.list().await? {
                 let Some(spec) = runtime.spec(&id).await? else {
-                    // The folder of a start that never came to be.
+                    // A start that never came to be, or a power cut took its file: nothing can be told of it.
+                    runtime.stop(&id, Duration::ZERO).await?;
                     runtime.remove(&id).await?;
                     continue;
                 };
@@ -358,8 +359,9 @@ impl Engine {
         }
         match restart::decide(pod.restart_policy, &exit, pod.failures) {
             Verdict::Final => {
+                let is_known = self.wanted.get(uid).is_some_and(|pod| PodPhase::of(pod).is_terminal());
                 self.apply(uid, Event::EndedForGood);
-                if !exit.is_success() {
+                if !exit.is_success() && !is_known {
                     self.emit(uid, Severity::Warning, "Failed", describe(&exit));
                 }
             }

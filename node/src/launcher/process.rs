@@ -5,7 +5,10 @@ use std::{
     io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            net::{UnixListener, UnixStream},
+            process::CommandExt,
+        },
     },
     path::Path,
     process::{Command, ExitCode, Stdio},
@@ -77,6 +80,7 @@ fn launch_monitor(dir: &Path) -> io::Result<u32> {
     }
     let listener = UnixListener::bind(short_socket_path(&folder))?;
     let monitor = Command::new("/proc/self/exe")
+        .arg0("boss-node")
         .arg("monitor")
         .arg("--dir")
         .arg(dir)

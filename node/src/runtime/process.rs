@@ -101,7 +101,7 @@ impl ProcessRuntime {
             tracing::warn!(sandbox = %spec.id, controllers = names.join(","), "limits are not enforced: this machine lacks the controllers");
         }
         boss_base::files::create_private_directory(&dir).map_err(failed)?;
-        files::write(&dir, files::PLAN, &self.plan(spec)).map_err(failed)
+        files::write_for_this_boot(&dir, files::PLAN, &self.plan(spec)).map_err(failed)
     }
 
     async fn start_new(&self, id: &SandboxId) -> Result<Running, Error> {
@@ -145,8 +145,15 @@ impl ProcessRuntime {
     }
 
     fn read_exit(&self, id: &SandboxId) -> Result<Option<Exit>, Error> {
-        let ended: Option<Ended> = files::read(&self.dir(id), files::EXIT).map_err(unknown)?;
-        Ok(ended.map(|ended| ended.exit))
+        match files::read::<Ended>(&self.dir(id), files::EXIT) {
+            Ok(ended) => Ok(ended.map(|ended| ended.exit)),
+            // It is written when nothing is left, so that much is sure.
+            Err(error) if files::is_damaged(&error) => {
+                let how = ExitKind::Lost { message: format!("the exit file is damaged: {error}") };
+                Ok(Some(Exit { how, started_at_us: 0, finished_at_us: 0 }))
+            }
+            Err(error) => Err(unknown(error)),
+        }
     }
 
     async fn status_now(&self, id: &SandboxId) -> Result<Status, Error> {
@@ -177,12 +184,12 @@ impl ProcessRuntime {
     /// Its monitor died without an exit file. Kills what is left of it and writes down what is known.
     async fn bury_lost(&self, id: &SandboxId) -> Result<Exit, Error> {
         let dir = self.dir(id);
-        let state: Option<State> = files::read(&dir, files::STATE).map_err(unknown)?;
-        let plan: Option<Plan> = files::read(&dir, files::PLAN).map_err(unknown)?;
+        let state: Option<State> = read_if_whole(&dir, files::STATE)?;
+        let plan: Option<Plan> = read_if_whole(&dir, files::PLAN)?;
         let groups = plan.map(|plan| plan.cgroups).unwrap_or_default();
         sweep::kill_until_absent(id, state.as_ref(), &groups).await?;
         for group in &groups {
-            let _ = cgroup::remove(&group.dir);
+            let _ = cgroup::remove(group);
         }
         let message = match &state {
             Some(state) if state.boot_id != crate::sandbox::proc_stat::boot_id() => "the machine was restarted",
@@ -252,9 +259,9 @@ impl ProcessRuntime {
         if matches!(self.status_now(id).await?, Status::Running(_)) {
             return Err(Error::sandbox(Reason::RemoveFailed, format!("sandbox {id} still runs")));
         }
-        if let Some(plan) = files::read::<Plan>(&dir, files::PLAN).map_err(failed)? {
+        if let Some(plan) = read_if_whole::<Plan>(&dir, files::PLAN)? {
             for group in &plan.cgroups {
-                cgroup::remove(&group.dir).map_err(failed)?;
+                cgroup::remove(group).map_err(failed)?;
             }
         }
         match fs::remove_dir_all(&dir) {
@@ -373,9 +380,20 @@ impl Runtime for ProcessRuntime {
 
     fn spec<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Option<Spec>, Error>> {
         Box::pin(async move {
-            let plan: Option<Plan> = files::read(&self.dir(id), files::PLAN).map_err(unknown)?;
+            let plan: Option<Plan> = read_if_whole(&self.dir(id), files::PLAN)?;
             Ok(plan.map(|plan| plan.spec))
         })
+    }
+}
+
+/// A file that a power cut has damaged is as good as none.
+fn read_if_whole<T: serde::de::DeserializeOwned>(dir: &Path, name: &str) -> Result<Option<T>, Error> {
+    match files::read(dir, name) {
+        Err(error) if files::is_damaged(&error) => {
+            tracing::warn!(dir = %dir.display(), name, %error, "a damaged file is passed over");
+            Ok(None)
+        }
+        other => other.map_err(unknown),
     }
 }
 

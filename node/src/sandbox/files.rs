@@ -1,9 +1,14 @@
 //! The files of one sandbox's folder, shared by agent and monitor. Knows their format, not when they are written.
 //!
 //! `spec.json` (agent, before the start), `control.sock` (launcher), `state.json` (monitor, once it runs),
-//! `exit.json` (monitor, when all is over), `log.N` (monitor).
+//! `exit.json` (monitor, when all is over; the only one that must survive a power cut), `log.N` (monitor).
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -143,6 +148,21 @@ impl Exit {
 /// Writes a file so that it is there whole or not at all, also after a power cut.
 pub fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
     boss_base::files::write_atomic(&dir.join(name), &serde_json::to_vec(value)?, boss_base::files::PRIVATE)
+}
+
+/// Writes a file so that no reader sees a part of it. It may be lost in a power cut: for what means nothing after one,
+/// because nothing runs any more. A sync here would stand in the way of each start.
+pub fn write_for_this_boot<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    fs::rename(&temporary, dir.join(name))
+}
+
+/// Whether an error of [`read`] says that the file is there and makes no sense, as after a power cut.
+#[must_use]
+pub fn is_damaged(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Reads one; `None` when it is not there.
