@@ -119,7 +119,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
             cache_bytes: 64 << 20,
             snapshot_every_bytes: 256 << 20,
             snapshot_every_entries: 200_000,

@@ -61,6 +61,7 @@ async fn start_in(
     let round_timeout = config.profile.election_timeout_max();
     let peers = Peers::new(dialer, &config.cluster_id, config.server_id, round_timeout * APPEND_TIMEOUT_ELECTIONS)?;
     let log = open_log(config, Arc::clone(&clock), &tasks).await?;
+    warn_of_slow_disk(config, Arc::clone(&clock), &tasks).await;
     let (machine, published) = StateMachine::open(OpenOptions {
         dir: config.data_dir.clone(),
         cluster_id: config.cluster_id.clone(),
@@ -113,6 +114,24 @@ async fn open_log(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> Resu
             }
             opened => return Ok(opened?),
         }
+    }
+}
+
+/// A vote or an entry that takes as long as an election makes elections fail.
+async fn warn_of_slow_disk(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) {
+    let dir = config.data_dir.join("log");
+    let probe = tasks.run_blocking("disk-probe", move || log::probe(&dir, &*clock)).await;
+    let Ok(Ok(probe)) = probe else { return };
+    let (profile, bound) = (config.profile, config.profile.election_timeout_min() / 4);
+    if probe.median > bound {
+        tracing::warn!(
+            profile = profile.as_str(),
+            median = ?probe.median,
+            slowest = ?probe.slowest,
+            "the disk is too slow for this election profile; leaders will change under load: use slow-disk"
+        );
+    } else {
+        tracing::debug!(median = ?probe.median, slowest = ?probe.slowest, "probed the disk");
     }
 }
 

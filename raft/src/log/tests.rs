@@ -10,12 +10,16 @@ use std::{
 
 use boss_base::clock::SystemClock;
 use boss_proto::raft::v1::Command;
-use openraft::{EntryPayload, type_config::TypeConfigExt};
+use openraft::{
+    EntryPayload, RaftLogReader,
+    storage::{IOFlushed, RaftLogStorage},
+    type_config::TypeConfigExt,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::types::Proposal;
+use crate::types::{Proposal, TypeConfig, Vote};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 
