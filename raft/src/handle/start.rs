@@ -173,8 +173,9 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
     let stopping = inner.stopping.clone();
     let token = inner.tasks.token();
     spawn(&inner.tasks, "consensus", OnExit::StopProcess, async move {
-        let Some(stopped) = stopping.run_until_cancelled(core_stopped(&raft)).await else {
-            // Stopped in good order: this task ends when its owner says so.
+        let stopped = stopping.run_until_cancelled(core_stopped(&raft)).await;
+        // Both may have happened by the time that this task looks: the end of the core is what a stop asks for.
+        let Some(stopped) = stopped.filter(|_| !stopping.is_cancelled()) else {
             return token.cancelled().await;
         };
         let reason = log_failure.borrow().clone().unwrap_or(stopped);
