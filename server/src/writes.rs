@@ -30,8 +30,9 @@ use crate::{
     metric_definitions as metric,
 };
 
-/// A write that finds no leader waits for one this long: an election takes a second or two.
-const LEADER_WAIT: Duration = Duration::from_secs(5);
+/// A write that finds no leader waits for one this long: most elections take less, and clients give up on an attempt
+/// after three seconds, without hearing why.
+const LEADER_WAIT: Duration = Duration::from_millis(2_500);
 /// Between two looks for a leader that both sides can agree on.
 const LEADER_RETRY: Duration = Duration::from_millis(25);
 /// Times that what admission saw may change under a write before the caller is told to come again.

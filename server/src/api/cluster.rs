@@ -14,7 +14,7 @@ use boss_raft::{Handle, Member, Role, state::rbac::Attributes};
 use futures_util::future::join_all;
 use tonic::{Request, Response, Status};
 
-use super::{Error, doors::CLUSTER_RESOURCE};
+use super::{Error, doors::CLUSTER_STATUS_PATH};
 use crate::{admission::authorize, auth::Identity, writes::Peers};
 
 /// A server that has not described itself by then is shown as unreachable.
@@ -36,8 +36,7 @@ impl ClusterService {
     }
 
     async fn do_status(&self, identity: &Identity) -> Result<ClusterStatusResponse, Error> {
-        let attributes = Attributes { verb: "get", resource: CLUSTER_RESOURCE, ..Attributes::default() };
-        authorize(&self.raft.view(), identity, &attributes)?;
+        authorize(&self.raft.view(), identity, &Attributes::path("get", CLUSTER_STATUS_PATH))?;
         let own = self.raft.status();
         let mut others: Vec<Member> = own.members.iter().filter(|member| member.id != own.id).cloned().collect();
         others.sort_by_key(|member| member.id);

@@ -16,9 +16,11 @@ pub enum Door {
     Right {
         /// The verb that roles name.
         verb: &'static str,
-        /// The part of the object, or what stands for no object at all; empty for the object itself.
+        /// The part of the object; empty for the object itself.
         part: &'static str,
     },
+    /// A right on a path outside the registry.
+    Path(&'static str),
     /// That the caller is the agent of a node.
     Agent,
     /// That the caller is a server of this cluster, on the listener for servers.
@@ -29,8 +31,8 @@ const fn right(verb: &'static str) -> Door {
     Door::Right { verb, part: "" }
 }
 
-/// Resource of calls about the control plane itself.
-pub const CLUSTER_RESOURCE: &str = "cluster";
+/// What a role must let somebody get to see the state of the control plane.
+pub const CLUSTER_STATUS_PATH: &str = "/cluster/status";
 
 const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Registry/Create", right("create")),
@@ -40,7 +42,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Registry/UpdateStatus", Door::Right { verb: "update", part: "status" }),
     ("/boss.v1.Registry/Delete", right("delete")),
     ("/boss.v1.Registry/Watch", right("watch")),
-    ("/boss.v1.Cluster/Status", Door::Right { verb: "get", part: CLUSTER_RESOURCE }),
+    ("/boss.v1.Cluster/Status", Door::Path(CLUSTER_STATUS_PATH)),
     ("/boss.v1.Cluster/Members", Door::Identity),
     ("/boss.v1.Auth/WhoAmI", Door::Identity),
     ("/boss.v1.Auth/CanI", Door::Identity),

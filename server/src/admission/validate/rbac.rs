@@ -8,8 +8,6 @@ use boss_proto::{
 
 use super::Report;
 
-/// Resources that are no kind: what calls beside the registry ask for.
-const VIRTUAL_RESOURCES: [&str; 1] = ["cluster"];
 /// More rules belong into another role.
 const RULES_MAX: usize = 256;
 /// More subjects belong into a group.
@@ -44,10 +42,8 @@ fn check_rule(field: &str, rule: &PolicyRule, scope: Scope, report: &mut Report)
             );
         }
     }
-    match (rule.resources.is_empty(), rule.non_resource_paths.is_empty()) {
-        (true, true) => report.add(format!("{field}.resources"), "is empty", "name kinds in plural, or *"),
-        (false, false) => report.add(format!("{field}.nonResourcePaths"), "is set beside resources", "make two rules"),
-        _ => {}
+    if rule.resources.is_empty() && rule.non_resource_paths.is_empty() {
+        report.add(format!("{field}.resources"), "is empty", "name kinds in plural, or *");
     }
     if scope == Scope::Namespace && !rule.non_resource_paths.is_empty() {
         report.add(format!("{field}.nonResourcePaths"), "means nothing in a namespace", "use a ClusterRole");
@@ -64,12 +60,10 @@ fn check_rule(field: &str, rule: &PolicyRule, scope: Scope, report: &mut Report)
 
 fn check_resource(field: &str, resource: &str, report: &mut Report) {
     let (plural, subresource) = resource.split_once('/').unwrap_or((resource, "x"));
-    let is_known = plural == "*"
-        || VIRTUAL_RESOURCES.contains(&plural)
-        || Kind::ALL.into_iter().any(|kind| kind.plural() == plural);
+    let is_known = plural == "*" || Kind::ALL.into_iter().any(|kind| kind.plural() == plural);
     if !is_known {
         let kinds = Kind::ALL.map(Kind::plural).join(", ");
-        report.add(field, format!("{resource:?} is no resource"), format!("use one of {kinds}, cluster, or *"));
+        report.add(field, format!("{resource:?} is no resource"), format!("use one of {kinds}, or *"));
     }
     if subresource != "*" && labels::check_name(subresource).is_err() {
         report.add(field, format!("{subresource:?} is no subresource"), "");
