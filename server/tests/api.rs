@@ -1,0 +1,17 @@
+//! Real servers in this process, with real TLS on loopback: what callers see of the API.
+
+#[path = "api/support.rs"]
+mod support;
+
+#[path = "api/access.rs"]
+mod access;
+#[path = "api/nodes.rs"]
+mod nodes;
+#[path = "api/objects.rs"]
+mod objects;
+#[path = "api/replicas.rs"]
+mod replicas;
+#[path = "api/start_and_stop.rs"]
+mod start_and_stop;
+#[path = "api/watches.rs"]
+mod watches;
