@@ -2,6 +2,7 @@
 //! a view of the registry.
 
 mod authenticator;
+mod cache;
 mod certificate;
 mod identity;
 pub mod node_authorizer;

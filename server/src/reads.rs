@@ -1,5 +1,6 @@
 //! Gets, lists and watches: each at one known revision, authorised there. Knows no transport.
 
+mod contact;
 mod error;
 mod list;
 mod pages;
@@ -24,7 +25,7 @@ use boss_raft::{
     state::{Record, View, rbac::Attributes},
 };
 
-use self::pages::Pages;
+use self::{contact::Contact, pages::Pages};
 pub use self::{
     error::Error,
     list::{ListQuery, Page},
@@ -68,6 +69,7 @@ struct Shared {
     authenticator: Authenticator,
     clock: Arc<dyn Clock>,
     pages: Pages,
+    contact: Contact,
     watches: AtomicUsize,
 }
 
@@ -75,8 +77,8 @@ impl Reads {
     /// The door for all reads of this server.
     #[must_use]
     pub fn new(raft: Handle, authenticator: Authenticator, clock: Arc<dyn Clock>) -> Self {
-        let pages = Pages::new(clock.clone());
-        Self(Arc::new(Shared { raft, authenticator, clock, pages, watches: AtomicUsize::new(0) }))
+        let (pages, contact) = (Pages::new(clock.clone()), Contact::new(clock.clone()));
+        Self(Arc::new(Shared { raft, authenticator, clock, pages, contact, watches: AtomicUsize::new(0) }))
     }
 
     /// The registry as last applied here; for decisions that apply checks again.
@@ -87,10 +89,16 @@ impl Reads {
 
     /// The registry as fresh as asked.
     pub async fn at(&self, consistency: Consistency) -> Result<View, Error> {
-        Ok(match consistency {
-            Consistency::Linearizable => self.0.raft.linearizable().await?,
-            Consistency::Local(revision) => self.0.raft.at_least(revision).await?,
-        })
+        match consistency {
+            Consistency::Linearizable => self.0.confirmed().await,
+            Consistency::Local(revision) => {
+                // A server that is cut off cannot learn of revocations.
+                if !self.0.contact.is_fresh() {
+                    self.0.confirmed().await?;
+                }
+                Ok(self.0.raft.at_least(revision).await?)
+            }
+        }
     }
 
     /// One object, with the revision at which it was read.
@@ -116,6 +124,15 @@ impl Reads {
         }
         metrics::gauge!(crate::metric_definitions::WATCHES_OPEN).increment(1);
         Ok(OpenWatch(self.0.clone()))
+    }
+}
+
+impl Shared {
+    /// A linearizable view; it also shows that this server is not cut off.
+    async fn confirmed(&self) -> Result<View, Error> {
+        let view = self.raft.linearizable().await?;
+        self.contact.made();
+        Ok(view)
     }
 }
 

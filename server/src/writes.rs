@@ -69,6 +69,8 @@ enum Attempt {
     Done(Reply),
     /// Nothing happened: another leader must be found.
     NoLeader,
+    /// It may have happened; its request id makes another attempt safe.
+    Lost,
 }
 
 impl Writes {
@@ -82,6 +84,7 @@ impl Writes {
     /// Does one write of an authenticated caller, wherever the leader is.
     pub async fn submit(&self, identity: &Identity, write: Write) -> Result<Reply, Error> {
         let give_up_at = self.0.clock.monotonic() + LEADER_WAIT;
+        let mut may_have_happened = false;
         loop {
             let attempt = match self.leader() {
                 Some(leader) if leader == self.0.id => self.admit_and_propose(identity, &write).await?,
@@ -90,9 +93,13 @@ impl Writes {
             };
             match attempt {
                 Attempt::Done(reply) => return Ok(reply),
-                Attempt::NoLeader if self.0.clock.monotonic() >= give_up_at => return Err(Error::NoLeader),
-                Attempt::NoLeader => self.wait_for_news().await,
+                Attempt::NoLeader => {}
+                Attempt::Lost => may_have_happened = true,
             }
+            if self.0.clock.monotonic() >= give_up_at {
+                return Err(if may_have_happened { Error::Unknown { retryable: true } } else { Error::NoLeader });
+            }
+            self.wait_for_news().await;
         }
     }
 

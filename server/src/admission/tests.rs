@@ -6,12 +6,21 @@ use boss_raft::state::{Outcome, Position, State, apply};
 use super::*;
 use crate::auth::{AUTHENTICATED_GROUP, Method, NODES_GROUP, Role};
 
+/// Objects of manifests that leave the version out, as all here do.
+fn parse(manifests: &str) -> Vec<Object> {
+    let lines = manifests.lines().map(|line| match line.strip_prefix("kind: ") {
+        Some(kind) => format!("apiVersion: boss.dev/v1\nkind: {kind}\n"),
+        None => format!("{line}\n"),
+    });
+    manifest::from_yaml(&lines.collect::<String>()).unwrap()
+}
+
 /// A registry with what the manifests say, stored by the servers themselves.
 fn registry(manifests: &str) -> View {
     let mut state = State::default();
     let mut index = 0;
     let caller = log::Caller { uid: "server:1".into(), groups: vec![SERVERS_GROUP.into()], ..Default::default() };
-    for mut object in manifest::from_yaml(manifests).unwrap() {
+    for mut object in parse(manifests) {
         index += 1;
         object.metadata_mut().unwrap().uid = format!("uid-{index}");
         let node = bound_node(&mut object);
@@ -124,7 +133,7 @@ fn agent() -> Identity {
 }
 
 fn object(yaml: &str) -> Object {
-    manifest::from_yaml(yaml).unwrap().remove(0)
+    parse(yaml).remove(0)
 }
 
 fn try_create(who: &Identity, yaml: &str) -> Result<Object, Refusal> {

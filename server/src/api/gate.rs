@@ -76,7 +76,7 @@ impl Gate {
             }
             Some(_) => {}
         }
-        request.extensions_mut().insert(Arc::new(identity));
+        request.extensions_mut().insert(identity);
         Ok(found.map_or("", |(method, _)| method))
     }
 

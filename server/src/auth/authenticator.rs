@@ -13,7 +13,7 @@ use boss_proto::{
 };
 use http::HeaderMap;
 
-use super::{CertificateProblem, Error, Identity, Method, certificate, token};
+use super::{CertificateProblem, Error, Identity, Method, cache::Cache, certificate, token};
 
 /// How far the clocks of whoever signs tokens and of the servers may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -25,29 +25,34 @@ pub struct Authenticator {
     token_keys: Arc<VerifyingKeys>,
     tls: tls::Identity,
     clock: Arc<dyn Clock>,
+    cache: Arc<Cache>,
 }
 
 impl Authenticator {
     /// One for this cluster: its tokens' keys, and the authority that `tls` trusts.
     #[must_use]
     pub fn new(cluster_id: ClusterId, token_keys: VerifyingKeys, tls: tls::Identity, clock: Arc<dyn Clock>) -> Self {
-        Self { cluster_id, token_keys: Arc::new(token_keys), tls, clock }
+        Self { cluster_id, token_keys: Arc::new(token_keys), tls, clock, cache: Arc::default() }
     }
 
     /// The caller of a direct call. The token, when there is one, decides; what is malformed is refused, never skipped.
-    pub fn authenticate(&self, headers: &HeaderMap, certificate: Option<&PeerCertificate>) -> Result<Identity, Error> {
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<Arc<Identity>, Error> {
         match (token::from_headers(headers)?, certificate) {
             (Some(token), _) => self.identify_token(token),
-            (None, Some(certificate)) => self.identify_certificate(certificate),
+            (None, Some(certificate)) => self.identify_certificate(certificate).map(Arc::new),
             (None, None) => Err(Error::Missing),
         }
     }
 
     /// The caller of a call that another server passed on: everything is verified again.
-    pub fn authenticate_forwarded(&self, credential: &Credential) -> Result<Identity, Error> {
+    pub fn authenticate_forwarded(&self, credential: &Credential) -> Result<Arc<Identity>, Error> {
         match &credential.proof {
             Some(Proof::Token(token)) => self.identify_token(token),
-            Some(Proof::Certificate(chain)) => self.identify_certificate(&self.verify_chain(chain)?),
+            Some(Proof::Certificate(chain)) => self.identify_chain(chain),
             None => Err(Error::Missing),
         }
     }
@@ -70,15 +75,37 @@ impl Authenticator {
         &self.cluster_id
     }
 
-    fn identify_token(&self, token: &str) -> Result<Identity, Error> {
-        let expected = Expected {
-            audience: self.cluster_id.as_str(),
-            issuer: token::ISSUER,
-            leeway: LEEWAY,
-            now: self.clock.unix_seconds(),
-        };
-        let verified = self.token_keys.verify(token, &expected).map_err(Error::Token)?;
-        token::identify(token, verified)
+    fn identify_token(&self, token: &str) -> Result<Arc<Identity>, Error> {
+        self.remembered(token.as_bytes(), || {
+            let expected = Expected {
+                audience: self.cluster_id.as_str(),
+                issuer: token::ISSUER,
+                leeway: LEEWAY,
+                now: self.clock.unix_seconds(),
+            };
+            let verified = self.token_keys.verify(token, &expected).map_err(Error::Token)?;
+            token::identify(token, verified)
+        })
+    }
+
+    fn identify_chain(&self, chain: &CertificateChain) -> Result<Arc<Identity>, Error> {
+        let leaf = chain.certificates.first().ok_or(Error::Missing)?;
+        self.remembered(leaf, || self.identify_certificate(&self.verify_chain(chain)?))
+    }
+
+    /// What the credential proved a moment ago, or proves now.
+    fn remembered(
+        &self,
+        credential: &[u8],
+        verify: impl FnOnce() -> Result<Identity, Error>,
+    ) -> Result<Arc<Identity>, Error> {
+        if let Some(identity) = self.cache.find(credential) {
+            self.check_not_expired(&identity).inspect_err(|_| self.cache.forget(credential))?;
+            return Ok(identity);
+        }
+        let identity = Arc::new(verify()?);
+        self.cache.remember(credential, &identity);
+        Ok(identity)
     }
 
     fn identify_certificate(&self, certificate: &PeerCertificate) -> Result<Identity, Error> {

@@ -40,7 +40,7 @@ impl Bench {
         issue(&self.ca, common_name, group, uris)
     }
 
-    fn authenticate(&self, header: &str) -> Result<Identity, Error> {
+    fn authenticate(&self, header: &str) -> Result<Arc<Identity>, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
         self.authenticator.authenticate(&headers, None)
@@ -100,7 +100,6 @@ fn a_token_may_not_claim_what_only_boss_gives() {
         json!({"name": "", "sub": "user:"}),
         json!({"sub": "node:n1"}),
         json!({"sub": "user:other"}),
-        json!({"jti": ""}),
     ] {
         let token =
             bench.token(|all| claims.as_object().unwrap().iter().for_each(|(key, value)| all[key] = value.clone()));
@@ -126,6 +125,7 @@ fn a_bad_token_is_refused_not_skipped() {
         changed("aud", json!("c2")),
         changed("iss", json!("evil")),
         changed("groups", json!("system:admins")),
+        changed("jti", json!("")),
         without("exp"),
         without("jti"),
         without("groups"),

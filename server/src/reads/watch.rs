@@ -21,8 +21,9 @@ use futures_util::Stream;
 use super::{Error, OpenWatch, Reads, Rights, Shared};
 use crate::{auth::Identity, metric_definitions as metric};
 
-/// How often rights and credentials of an idle watch are looked at again.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often rights, credentials and contact of an idle watch are looked at again. Rights are also looked at before
+/// anything is told.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// An idle watch hears how far the registry has come after so long.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 /// Objects of the initial list that are prepared at once.
@@ -68,7 +69,7 @@ impl Reads {
     /// Opens a watch, authorised at a linearizable view.
     pub async fn watch(&self, identity: Arc<Identity>, query: WatchQuery) -> Result<Watch, Error> {
         let open = self.open_watch()?;
-        let view = self.0.raft.linearizable().await?;
+        let view = self.0.confirmed().await?;
         let rights = Rights {
             identity,
             verb: "watch",
@@ -162,7 +163,7 @@ impl Watch {
                     self.check_rights()?;
                     self.take(&events);
                 }
-                () = tokio::time::sleep(CHECK_INTERVAL) => self.look_around()?,
+                () = tokio::time::sleep(CHECK_INTERVAL) => self.look_around().await?,
             }
         }
     }
@@ -184,14 +185,24 @@ impl Watch {
         self.told_at = self.shared.clock.monotonic();
     }
 
-    fn look_around(&mut self) -> Result<(), Error> {
+    async fn look_around(&mut self) -> Result<(), Error> {
         self.check_rights()?;
+        self.check_contact().await?;
         let position = self.watcher.position();
         let idle = self.shared.clock.monotonic().saturating_sub(self.told_at);
         if position > self.told && idle >= BOOKMARK_INTERVAL {
             self.pending.push_back(Delivery::Bookmark { revision: position, initial_list_end: false });
         }
         Ok(())
+    }
+
+    /// A watch on a server that is cut off would be silent for ever, and could not learn that its right is gone. The
+    /// first watch that finds it too long ago asks, for all of them.
+    async fn check_contact(&self) -> Result<(), Error> {
+        if self.shared.contact.is_fresh() || self.shared.confirmed().await.is_ok() {
+            return Ok(());
+        }
+        if self.shared.contact.is_lost() { Err(Error::NoLeader) } else { Ok(()) }
     }
 
     /// Rights can be taken away and credentials end while the stream is open.

@@ -7,6 +7,7 @@ use boss_proto::{
     ids::ServerId,
     peer::v1::{ForwardedOutcome, ForwardedWrite, forwarded_outcome::Result as Forwarded},
 };
+use boss_raft::Leadership;
 
 use super::{Attempt, Error, Reply, Writes};
 use crate::{admission::Write, api::status, auth::Identity, metric_definitions as metric};
@@ -27,17 +28,35 @@ impl Writes {
         });
         message.set_timeout(ANSWER_TIMEOUT);
         metrics::counter!(metric::WRITES_FORWARDED).increment(1);
-        match client.write(message).await {
+        let answer = tokio::select! {
+            answer = client.write(message) => answer,
+            () = self.deposed(leader), if write.request_id.is_some() => return Ok(Attempt::Lost),
+        };
+        match answer {
             Ok(response) => read_outcome(write, response.into_inner()),
-            // With a request id the write can be sent again whatever became of it; without one nobody can tell.
-            Err(status) if write.request_id.is_some() || never_arrived(&status) => {
+            Err(status) if never_arrived(&status) => {
                 tracing::debug!(%leader, %status, "the leader cannot be reached");
                 Ok(Attempt::NoLeader)
+            }
+            // With a request id the write can be sent again whatever became of it; without one nobody can tell.
+            Err(status) if write.request_id.is_some() => {
+                tracing::debug!(%leader, %status, "a forwarded write was lost, trying again");
+                Ok(Attempt::Lost)
             }
             Err(status) => {
                 tracing::info!(%leader, %status, "a forwarded write was lost");
                 Err(Error::Unknown { retryable: false })
             }
+        }
+    }
+
+    /// Resolves when somebody else leads: the old leader's answer need not come any more.
+    async fn deposed(&self, leader: ServerId) {
+        let mut leadership = self.0.raft.leadership();
+        let other = |leadership: &Leadership| leadership.leader.is_some_and(|now| now != leader);
+        if leadership.wait_for(other).await.is_err() {
+            // The server is stopping; the call ends with it.
+            std::future::pending::<()>().await;
         }
     }
 
@@ -59,7 +78,7 @@ impl Writes {
         }
         match self.admit_and_propose(&identity, &write).await? {
             Attempt::Done(reply) => Ok(reply),
-            Attempt::NoLeader => Err(Error::NotLeader),
+            Attempt::NoLeader | Attempt::Lost => Err(Error::NotLeader),
         }
     }
 }

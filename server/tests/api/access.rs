@@ -88,7 +88,8 @@ async fn each_verb_needs_its_right() {
     check_reason(create(&mut nobody, pod("mine", "")).await, "FORBIDDEN");
     check_reason(get(&mut nobody, place.clone()).await, "FORBIDDEN");
     check_reason(update(&mut nobody, pod("web", "a: b")).await, "FORBIDDEN");
-    let status = UpdateRequest { object: Some(object("kind: Pod\nmetadata: {name: web}\nstatus: {}")), request_id: None };
+    let status =
+        UpdateRequest { object: Some(object("kind: Pod\nmetadata: {name: web}\nstatus: {}")), request_id: None };
     check_reason(nobody.update_status(status).await, "FORBIDDEN");
     check_reason(delete(&mut nobody, place.clone()).await, "FORBIDDEN");
     check_reason(nobody.list(ListRequest { kind: "Pod".into(), ..Default::default() }).await, "FORBIDDEN");
@@ -104,9 +105,12 @@ async fn a_right_counts_in_its_namespace_and_for_its_verbs_only() {
     let cluster = Cluster::start(1).await;
     let mut admin = cluster.admin(0);
     create(&mut admin, object("kind: Namespace\nmetadata: {name: other}")).await.unwrap();
-    create(&mut admin, object("kind: Role\nmetadata: {name: reader}\nrules: [{verbs: [get, list], resources: [pods]}]"))
-        .await
-        .unwrap();
+    create(
+        &mut admin,
+        object("kind: Role\nmetadata: {name: reader}\nrules: [{verbs: [get, list], resources: [pods]}]"),
+    )
+    .await
+    .unwrap();
     let binding = "kind: RoleBinding\nmetadata: {name: readers}\nroleRef: {kind: Role, name: reader}\nsubjects: [{kind: Group, name: devs}]";
     create(&mut admin, object(binding)).await.unwrap();
     create(&mut admin, pod("web", "")).await.unwrap();
@@ -130,7 +134,12 @@ async fn callers_can_ask_about_themselves() {
     assert_eq!((me.username.as_str(), me.uid.as_str(), me.method.as_str()), ("ann", "user:ann", "token"));
     assert_eq!(me.groups, ["devs", "system:authenticated"]);
     assert!(me.expires_at > SystemClock.unix_seconds());
-    let ask = CanIRequest { verb: "create".into(), resource: "pod".into(), namespace: "default".into(), ..Default::default() };
+    let ask = CanIRequest {
+        verb: "create".into(),
+        resource: "pod".into(),
+        namespace: "default".into(),
+        ..Default::default()
+    };
     let answer = auth.can_i(ask.clone()).await.unwrap().into_inner();
     assert!(!answer.allowed && answer.reason.contains("ann"), "{answer:?}");
     let admin = Bearer::new(Some(cluster.token("admin", &["system:admins"])));
@@ -157,7 +166,10 @@ async fn no_method_but_health_answers_a_caller_that_is_nobody() {
         assert_eq!(status.code(), Code::Unauthenticated, "{method}: {status:?}");
     }
     let admin = cluster.token("admin", &["system:admins"]);
-    for method in declared_methods().into_iter().filter(|method| method.starts_with("/boss.peer.") || method.starts_with("/boss.raft.")) {
+    for method in declared_methods()
+        .into_iter()
+        .filter(|method| method.starts_with("/boss.peer.") || method.starts_with("/boss.raft."))
+    {
         let status = call_as(channel.clone(), &method, &admin).await.expect_err("it is for servers");
         assert_eq!(status.code(), Code::Unimplemented, "{method}: {status:?}");
     }

@@ -21,7 +21,10 @@ async fn an_agent_sees_and_touches_only_its_own() {
     let written = agent.update_status(report(own)).await.unwrap().into_inner().object.unwrap();
     let boss_proto::v1::object::Body::Node(written) = written.body.unwrap() else { panic!("a node") };
     let conditions = written.status.unwrap().conditions;
-    assert!(!conditions.iter().any(|condition| condition.r#type == "Ready" && condition.status == "True"), "{conditions:?}");
+    assert!(
+        !conditions.iter().any(|condition| condition.r#type == "Ready" && condition.status == "True"),
+        "{conditions:?}"
+    );
     assert!(conditions.iter().any(|condition| condition.r#type == "Disk"));
     let other = "kind: Node\nmetadata: {name: n2}\nstatus: {}";
     check_reason(agent.update_status(report(other)).await, "FORBIDDEN");

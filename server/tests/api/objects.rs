@@ -1,7 +1,7 @@
 //! Writing and reading objects.
 
-use boss_proto::v1::{CreateRequest, DeleteRequest, GetRequest, ListRequest, Preconditions, RequestId};
 use boss_proto::ids::Revision;
+use boss_proto::v1::{CreateRequest, DeleteRequest, GetRequest, ListRequest, Preconditions, RequestId};
 use tonic::Code;
 
 use crate::support::*;
@@ -44,8 +44,7 @@ async fn an_object_lives_from_create_to_delete() {
 async fn a_request_sent_twice_has_one_effect() {
     let cluster = Cluster::start(1).await;
     let mut registry = cluster.admin(0);
-    let request =
-        CreateRequest { object: Some(pod("once", "")), request_id: Some(RequestId::random(Revision(0))) };
+    let request = CreateRequest { object: Some(pod("once", "")), request_id: Some(RequestId::random(Revision(0))) };
     let first = registry.create(request.clone()).await.unwrap().into_inner();
     let second = registry.create(request.clone()).await.unwrap().into_inner();
     assert_eq!(first.revision, second.revision);
@@ -69,7 +68,8 @@ async fn bad_input_changes_nothing_and_names_the_field() {
     check_reason(create(&mut registry, bad(disagree)).await, "InvalidSpec");
     let big = format!("spec: {{containers: [{{command: [{}]}}]}}", "x".repeat(100 * 1024));
     check_reason(create(&mut registry, bad(&big)).await, "TOO_LARGE");
-    let elsewhere = object("kind: Pod\nmetadata: {name: web, namespace: nowhere}\nspec: {containers: [{command: [x]}]}");
+    let elsewhere =
+        object("kind: Pod\nmetadata: {name: web, namespace: nowhere}\nspec: {containers: [{command: [x]}]}");
     check_reason(create(&mut registry, elsewhere).await, "NAMESPACE_MISSING");
     check_reason(registry.create(CreateRequest::default()).await, "INVALID");
     check_reason(registry.get(GetRequest { key: Some(key("Ghost", "", "x")), ..Default::default() }).await, "INVALID");

@@ -29,7 +29,8 @@ async fn any_server_takes_writes_and_every_server_shows_them() {
     let follower = (leader + 1) % 3;
     let status = create(&mut cluster.admin(follower), pod("from-0", "")).await.unwrap_err();
     assert_eq!((status.code(), info(&status).reason.as_str()), (Code::AlreadyExists, "ALREADY_EXISTS"));
-    let info = check_reason(create(&mut cluster.admin(follower), object("kind: Pod\nmetadata: {name: x}")).await, "INVALID");
+    let info =
+        check_reason(create(&mut cluster.admin(follower), object("kind: Pod\nmetadata: {name: x}")).await, "INVALID");
     assert_eq!(info.field, "spec");
 }
 
@@ -39,7 +40,9 @@ async fn a_forwarded_write_is_the_callers_own() {
     let leader = leader(&cluster).await;
     let follower = (leader + 1) % 3;
     let mut admin = cluster.admin(leader);
-    create(&mut admin, object("kind: Role\nmetadata: {name: maker}\nrules: [{verbs: [create], resources: [pods]}]")).await.unwrap();
+    create(&mut admin, object("kind: Role\nmetadata: {name: maker}\nrules: [{verbs: [create], resources: [pods]}]"))
+        .await
+        .unwrap();
     let binding = "kind: RoleBinding\nmetadata: {name: makers}\nroleRef: {kind: Role, name: maker}\nsubjects: [{kind: User, name: ann}, {kind: Group, name: devs}]";
     create(&mut admin, object(binding)).await.unwrap();
 

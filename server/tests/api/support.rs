@@ -19,8 +19,8 @@ use boss_proto::{
     ids::{ClusterId, Revision, ServerId},
     manifest,
     v1::{
-        CreateRequest, DeleteRequest, ErrorInfo, GetRequest, Object, ObjectKey, RequestId, UpdateRequest, WriteResponse,
-        registry_client::RegistryClient,
+        CreateRequest, DeleteRequest, ErrorInfo, GetRequest, Object, ObjectKey, RequestId, UpdateRequest,
+        WriteResponse, registry_client::RegistryClient,
     },
 };
 use boss_raft::{ElectionProfile, Member};
@@ -157,8 +157,7 @@ impl Cluster {
         certificate: Option<(&CertificateAuthority, &str, &str, &[&str])>,
     ) -> Channel {
         let own = certificate.map(|(ca, role, name, groups)| issue(ca, role, name, groups));
-        let identity =
-            tls::Identity::from_pem(tls::Pem { own, ca: self.ca.cert_pem().as_bytes().to_vec() }).unwrap();
+        let identity = tls::Identity::from_pem(tls::Pem { own, ca: self.ca.cert_pem().as_bytes().to_vec() }).unwrap();
         let expected = Expected::name(SERVER_DNS_NAME).unwrap();
         Endpoint::from_shared(format!("http://{address}"))
             .unwrap()
@@ -281,7 +280,7 @@ pub(crate) fn key(kind: &str, namespace: &str, name: &str) -> ObjectKey {
 }
 
 pub(crate) fn object(yaml: &str) -> Object {
-    manifest::from_yaml(yaml).unwrap().remove(0)
+    manifest::from_yaml(&format!("apiVersion: boss.dev/v1\n{yaml}")).unwrap().remove(0)
 }
 
 /// A small pod that no node can run, so that nothing happens to it.

@@ -78,8 +78,7 @@ async fn a_watch_resumes_after_a_revision() {
     let first = create(&mut registry, role("r1")).await.unwrap();
     let second = create(&mut registry, role("r2")).await.unwrap();
     let third = create(&mut registry, role("r3")).await.unwrap();
-    let request =
-        WatchRequest { kind: "Role".into(), from_revision: Some(first.revision), ..Default::default() };
+    let request = WatchRequest { kind: "Role".into(), from_revision: Some(first.revision), ..Default::default() };
     let mut events = open(&mut registry, request.clone()).await;
     assert_eq!(next(&mut events).await, (Type::Added, "r2".into(), second.revision));
     assert_eq!(next(&mut events).await, (Type::Added, "r3".into(), third.revision));
