@@ -1,7 +1,7 @@
 //! Reads a log back at start: cuts a torn tail, refuses a damaged middle, never panics on any bytes.
 //! Knows no writer and no consensus.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 
 use crate::types::LogId;
 
@@ -142,15 +142,15 @@ impl Recovered {
 
     /// The last segment ends here, unless a later batch proves that what stands here was once durable.
     fn end_at(&mut self, segment: &Segment, bytes: &[u8], offset: usize, stop: Stop) -> Result<(), OpenError> {
-        if let Some(later) = later_batch(bytes, offset, segment.salt, self.sequence) {
+        let dirty_end = dirty_end(bytes).max(offset);
+        if let Some(later) = later_batch(bytes, offset..dirty_end, segment.salt, self.sequence) {
             let problem = format!(
                 "record {} is damaged; it was durable, for the records from byte {later} on were written after it",
                 self.sequence
             );
             return Err(corrupt(segment, offset, problem));
         }
-        let rest = bytes.get(offset..).unwrap_or_default();
-        let dirty = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let dirty = dirty_end - offset;
         if matches!(stop, Stop::Broken) || dirty > 0 {
             self.cut_bytes = dirty as u64;
             segment.cut(offset as u64, segment.bytes).map_err(OpenError::io(&segment.path))?;
@@ -191,10 +191,22 @@ fn intact_at(bytes: &[u8], offset: usize, salt: u64) -> Result<(Header, &[u8]), 
     if record::is_intact(&header, frame, salt) { Ok((header, frame)) } else { Err(Stop::Broken) }
 }
 
-/// Where an intact record stands that belongs to a batch begun after `offset`.
-fn later_batch(bytes: &[u8], offset: usize, salt: u64, sequence: u64) -> Option<usize> {
+/// The end of what is not zero. Compares whole blocks: most of a segment was never written, and its length decides how
+/// long a start takes.
+fn dirty_end(bytes: &[u8]) -> usize {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    let mut rest = bytes;
+    while rest.ends_with(&BLOCK) {
+        rest = &rest[..rest.len() - BLOCK.len()];
+    }
+    rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+/// Where in `range` an intact record stands that belongs to a batch begun after its start.
+fn later_batch(bytes: &[u8], range: Range<usize>, salt: u64, sequence: u64) -> Option<usize> {
+    let offset = range.start;
     let mut at = offset.next_multiple_of(ALIGN);
-    while at + HEADER_BYTES <= bytes.len() {
+    while at < range.end && at + HEADER_BYTES <= bytes.len() {
         let Ok((header, frame)) = intact_at(bytes, at, salt) else {
             at += ALIGN;
             continue;
