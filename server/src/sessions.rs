@@ -108,9 +108,9 @@ impl Sessions {
         nodes.map(|node| (node, liveness.verdict(node, now))).collect()
     }
 
-    /// Forgets nodes that are not registered any more.
+    /// Forgets silent nodes that are not registered any more.
     pub fn retain_nodes(&self, registered: impl Fn(&NodeName) -> bool) {
-        self.liveness().retain(registered);
+        self.liveness().retain(registered, self.now());
     }
 
     /// Resolves when a node appeared or came back since the last call.

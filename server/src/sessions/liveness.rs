@@ -148,9 +148,9 @@ impl Liveness {
         }
     }
 
-    /// Forgets nodes that are no longer registered.
-    pub fn retain(&mut self, registered: impl Fn(&NodeName) -> bool) {
-        self.nodes.retain(|name, _| registered(name));
+    /// Forgets nodes that are not registered, once they are silent: an agent reports before it has registered.
+    pub fn retain(&mut self, registered: impl Fn(&NodeName) -> bool, now: Duration) {
+        self.nodes.retain(|name, seen| registered(name) || seen.at + LEASE + MARGIN > now);
     }
 }
 
@@ -250,6 +250,19 @@ mod tests {
         assert_eq!(liveness.holder(&node), None);
         assert_eq!(liveness.beat(&node, holder(1, 1), s(102)), Beat::Expected);
         assert_eq!(liveness.holder(&node), Some(ServerId(1)));
+    }
+
+    #[test]
+    fn what_is_not_registered_is_forgotten_once_it_is_silent() {
+        let mut liveness = leading();
+        let node = NodeName::new(N);
+        liveness.beat(&node, holder(1, 1), s(101));
+        liveness.retain(|_| false, s(112));
+        assert_eq!(liveness.holder(&node), Some(ServerId(1)));
+        liveness.retain(|_| true, s(113));
+        assert_eq!(liveness.holder(&node), Some(ServerId(1)));
+        liveness.retain(|_| false, s(113));
+        assert_eq!(liveness.holder(&node), None);
     }
 
     #[test]
