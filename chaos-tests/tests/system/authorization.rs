@@ -143,7 +143,11 @@ async fn attempt(api: &Api, verb: &str) -> Result<(), Status> {
             changed.metadata.get_or_insert_default().labels.insert("touched".to_owned(), "yes".to_owned());
             api.update(changed).await.map(drop)
         }
-        "update status" => api.update_status(victim).await.map(drop),
+        "update status" => {
+            let mut reported = victim;
+            "Pending".clone_into(&mut reported.status.get_or_insert_default().phase);
+            api.update_status(reported).await.map(drop)
+        }
         "delete" => api.delete::<v1::Pod>("default", "victim").await.map(drop),
         "get" => api.get::<v1::Pod>("default", "victim").await.map(drop),
         "list" => api.list::<v1::Pod>("default").await.map(drop),

@@ -88,7 +88,8 @@ async fn a_certificate_of_another_authority_gets_no_connection() {
     let certificate = foreign.issue(&admin_subject(&id)).expect("a certificate can be made");
     let api = cluster.api(1, Credential::Certificate(certificate));
     let status = refusal(api.create(record("intruder", "x")).await, "a foreign certificate");
-    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown), "{status:?}");
+    // In TLS 1.3 the client learns of the refusal only after its own handshake: the connection breaks under the call.
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{status:?}");
     check_untouched(&cluster).await;
 }
 

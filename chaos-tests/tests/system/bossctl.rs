@@ -136,25 +136,30 @@ async fn a_watch_of_bossctl_goes_on_when_its_server_dies() {
 async fn exit_codes_tell_what_went_wrong() {
     let cluster = Cluster::start(Spec { servers: 1, nodes: 0, ..Spec::default() }).await;
     let admin = Bossctl::of(&cluster);
-    assert_eq!(admin.run(&["get", "pods", "-o", "xml"]).await.code, code::BAD_INPUT);
-    assert_eq!(admin.run(&["get", "zeppelins"]).await.code, code::BAD_INPUT);
-    assert_eq!(admin.run(&["get", "pod", "none"]).await.code, code::NOT_FOUND);
-    assert_eq!(admin.run(&["auth", "can-i", "create", "pods"]).await.code, 0);
-    assert_eq!(admin.run(&["--server", "127.0.0.1:1", "--timeout", "1s", "get", "pods"]).await.code, code::UNAVAILABLE);
+    check(&admin, &["get", "pods", "-o", "xml"], code::BAD_INPUT).await;
+    check(&admin, &["get", "zeppelins"], code::BAD_INPUT).await;
+    check(&admin, &["get", "pod", "none"], code::NOT_FOUND).await;
+    check(&admin, &["auth", "can-i", "create", "pods"], 0).await;
+    check(&admin, &["--server", "127.0.0.1:1", "--timeout", "1s", "get", "pods"], code::UNAVAILABLE).await;
 
-    let token = cluster.folder().join("mallory.token");
-    std::fs::write(&token, cluster.token("mallory", &[])).expect("the folder is ours");
+    let token = cluster.folder().join("mallory.token").display().to_string();
+    let dir = cluster.layout().directory().display().to_string();
+    admin.succeed(&["cluster", "token", "--dir", &dir, "--user", "mallory", "--out", &token]).await;
     let config = cluster.folder().join("mallory.toml");
     let mallory = Bossctl::with_config(cluster.folder(), &config);
     let (ca, api) = (cluster.layout().ca_path().display().to_string(), cluster.addresses(1).api.clone());
-    let token = token.display().to_string();
     mallory.succeed(&["context", "set", "prod", "--server", &api, "--ca", &ca, "--token-file", &token]).await;
     mallory.succeed(&["context", "use", "prod"]).await;
-    assert_eq!(mallory.run(&["get", "pods"]).await.code, code::FORBIDDEN);
-    assert_eq!(mallory.run(&["auth", "can-i", "create", "pods"]).await.code, code::FAILED);
+    check(&mallory, &["get", "pods"], code::FORBIDDEN).await;
+    check(&mallory, &["auth", "can-i", "create", "pods"], code::FAILED).await;
     assert!(mallory.succeed(&["whoami"]).await.contains("mallory"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&config).expect("it was made").permissions());
     assert_eq!(mode & 0o777, 0o600, "a context file is its owner's");
+}
+
+async fn check(bossctl: &Bossctl, args: &[&str], code: i32) {
+    let output = bossctl.run(args).await;
+    assert_eq!(output.code, code, "bossctl {args:?}: {output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

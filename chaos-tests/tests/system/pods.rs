@@ -111,7 +111,7 @@ async fn a_pod_that_fits_no_node_stays_pending_with_the_reasons() {
     admin.create(with_requests(pod("large", &["sleep", "1"]), "5000", "")).await.expect("it is only large");
     admin.create(elsewhere).await.expect("it is only picky");
     admin.create(machine).await.expect("the class is a known one");
-    for (name, reason) in [("large", "cpu"), ("elsewhere", "disk"), ("machine", "vm")] {
+    for (name, reason) in [("large", "cpu"), ("elsewhere", "disk"), ("machine", "provider")] {
         let pending = cluster
             .wait_for_pod(name, "Unschedulable", |pod| {
                 let reason = pod.status.as_ref().map_or("", |status| status.reason.as_str());
