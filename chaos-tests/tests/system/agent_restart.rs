@@ -107,6 +107,24 @@ async fn an_agent_moves_to_another_server_when_its_own_dies() {
     cluster.assert_states_are_equal().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unknown_of_a_silent_node_is_said_and_corrected_when_it_is_back() {
+    let mut cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
+    cluster.admin().create(shell_pod("quiet", "exec sleep 311")).await.expect("the pod is fine");
+    let process = look::process_of(&cluster.wait_for_phase("quiet", "Running").await).expect("it runs");
+    cluster.kill_node(0);
+    cluster.wait_for_phase("quiet", "Unknown").await;
+    let node = cluster.admin().get::<v1::Node>("", "node-1").await.expect("it is there");
+    let conditions = node.status.unwrap_or_default().conditions;
+    let ready = conditions.iter().find(|condition| condition.r#type == "Ready").expect("it was ready");
+    assert_eq!(ready.status, "Unknown", "{ready:?}");
+
+    cluster.start_node(0);
+    cluster.wait_for_node(0).await;
+    let back = cluster.wait_for_phase("quiet", "Running").await;
+    assert_eq!(look::process_of(&back), Some(process), "nothing was restarted");
+}
+
 async fn wait_for_lines(cluster: &Cluster, counter: &Path, lines: u64) {
     let what = format!("the pod has written {lines} lines");
     cluster
