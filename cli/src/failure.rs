@@ -215,7 +215,7 @@ impl From<dev::Error> for Failure {
             ),
             Error::NotReady { .. } => (
                 Exit::Unavailable,
-                Some("look into the logs that the message names; bossctl dev down stops the rest".to_owned()),
+                Some("look into these logs; --ready-timeout gives a slow machine more time".to_owned()),
             ),
             Error::Died { .. } | Error::StillThere { .. } | Error::Io { .. } | Error::Spawn { .. } => {
                 (Exit::Failed, None)

@@ -15,7 +15,7 @@ mod rbac;
 mod table;
 mod text;
 
-pub use describe::describe;
+pub use describe::{APPLIED_FIELDS, describe};
 pub use event::last_seen;
 pub use node::node_is_ready;
 pub use table::{Columns, Scope, plain};

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{age, clean, event, node, pod, rfc3339, table};
 
+/// Where `bossctl apply` notes which fields the last manifest spoke of; their values are not kept.
+pub const APPLIED_FIELDS: &str = "boss.dev/applied-fields";
 /// Wide enough for the longest label here.
 const LABEL_WIDTH: usize = 18;
 
@@ -59,11 +61,12 @@ fn head(page: &mut Page, object: &v1::Object, metadata: &v1::ObjectMeta, now: u6
     page.line("Deletion asked", &when(metadata.deletion_timestamp.as_ref().map(|time| time.seconds)));
     page.line("Finalizers", &metadata.finalizers.join(", "));
     page.line("Labels", &pairs(&metadata.labels));
-    page.line("Annotations", &pairs(&metadata.annotations));
+    let annotations = metadata.annotations.iter().filter(|(key, _)| *key != APPLIED_FIELDS);
+    page.line("Annotations", &pairs(annotations));
 }
 
-fn pairs(map: &std::collections::BTreeMap<String, String>) -> String {
-    map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+fn pairs<'a>(entries: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    entries.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn pod_lines(page: &mut Page, pod: &v1::Pod, now: u64) {

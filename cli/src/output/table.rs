@@ -6,6 +6,9 @@ use super::{Format, cells, clean, event, namespace, node, pod, rbac};
 
 const GAP: &str = "   ";
 
+/// The longest word of a column before all others: MODIFIED.
+const FIRST_WIDTH: usize = 8;
+
 /// Whether rows need to say where an object lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -33,7 +36,10 @@ impl Columns {
         let mut headers: Vec<&'static str> = first.into_iter().collect();
         headers.extend(namespaced.then_some("NAMESPACE"));
         headers.extend(kind_headers(kind, format == Format::Wide));
-        let widths = headers.iter().map(|header| header.len()).collect();
+        let mut widths: Vec<usize> = headers.iter().map(|header| header.len()).collect();
+        if first.is_some() {
+            widths[0] = FIRST_WIDTH;
+        }
         Self { format, namespaced, first, headers, widths }
     }
 

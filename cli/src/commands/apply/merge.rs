@@ -3,8 +3,7 @@
 
 use serde_json::{Map, Value};
 
-/// Which fields the last manifest spoke of; their values are not kept.
-const APPLIED: &str = "boss.dev/applied-fields";
+use crate::output::APPLIED_FIELDS as APPLIED;
 
 /// The manifest with the note of its own fields in its annotations, and without its status, which nobody applies.
 pub(super) fn remember(mut manifest: Value) -> Value {
