@@ -10,7 +10,9 @@ use boss_server::{
 };
 use clap::Parser;
 
-const LOG_FILTER: &str = "info,openraft=warn,h2=warn";
+/// What openraft warns of is a peer that is away, many times a second; the server says that once, in its own words.
+const LOG_FILTER: &str = "info,h2=warn,openraft=warn,openraft::replication=error,openraft::engine=error,\
+                          openraft::core::heartbeat=error,openraft::core::raft_core=error";
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 

@@ -324,8 +324,11 @@ fn all_wrong_fields_are_named_at_once() {
 
 #[test]
 fn an_object_above_the_limit_is_refused() {
-    let big = "x".repeat(OBJECT_BYTES_MAX);
-    let result = try_create(&admin(), &container(&format!("args: [{big}]")));
+    let mut big = object(&container("name: main"));
+    let Some(v1::object::Body::Pod(pod)) = big.body.as_mut() else { panic!("it is a pod") };
+    pod.spec.as_mut().unwrap().containers[0].args.push("x".repeat(OBJECT_BYTES_MAX));
+    let write = Write { action: Action::Create(Some(big)), request_id: None };
+    let result = admit(&registry(CLUSTER), &admin(), write, Uid::from("u"));
     assert!(matches!(result, Err(Refusal::TooLarge { .. })), "{result:?}");
 }
 

@@ -10,14 +10,16 @@ use crate::support::*;
 async fn an_object_lives_from_create_to_delete() {
     let cluster = Cluster::start(1).await;
     let mut registry = cluster.admin(0);
-    let created = create(&mut registry, pod("web", "app: web")).await.unwrap();
+    // No pod: the scheduler would write to it too.
+    let account = object("kind: ServiceAccount\nmetadata: {name: web, labels: {app: web}}");
+    let created = create(&mut registry, account.clone()).await.unwrap();
     let stored = created.object.unwrap();
     let metadata = stored.metadata().unwrap().clone();
     assert_eq!((metadata.namespace.as_str(), metadata.generation), ("default", 1));
     assert_eq!(metadata.resource_version, created.revision);
     assert!(!metadata.uid.is_empty() && metadata.creation_timestamp.is_some());
 
-    let place = key("Pod", "default", "web");
+    let place = key("ServiceAccount", "default", "web");
     assert_eq!(get(&mut registry, place.clone()).await.unwrap().metadata().unwrap().uid, metadata.uid);
 
     let mut changed = stored.clone();
@@ -27,7 +29,7 @@ async fn an_object_lives_from_create_to_delete() {
 
     let info = check_reason(update(&mut registry, changed).await, "CONFLICT");
     assert!(info.current_revision >= updated.revision);
-    check_reason(create(&mut registry, pod("web", "")).await, "ALREADY_EXISTS");
+    check_reason(create(&mut registry, account).await, "ALREADY_EXISTS");
 
     let other_uid = DeleteRequest {
         key: Some(place.clone()),
@@ -66,8 +68,11 @@ async fn bad_input_changes_nothing_and_names_the_field() {
     check_reason(create(&mut registry, bad(unknown)).await, "UnsupportedClass");
     let disagree = "spec: {sandboxClass: vm, runtimeClass: wasm, containers: [{command: [x]}]}";
     check_reason(create(&mut registry, bad(disagree)).await, "InvalidSpec");
-    let big = format!("spec: {{containers: [{{command: [{}]}}]}}", "x".repeat(100 * 1024));
-    check_reason(create(&mut registry, bad(&big)).await, "TOO_LARGE");
+    let mut big = pod("big", "");
+    big.metadata_mut().unwrap().annotations.insert("a".into(), "x".repeat(60 * 1024));
+    let Some(boss_proto::v1::object::Body::Pod(body)) = big.body.as_mut() else { panic!("a pod") };
+    body.spec.as_mut().unwrap().containers[0].args.push("x".repeat(40 * 1024));
+    check_reason(create(&mut registry, big).await, "TOO_LARGE");
     let elsewhere =
         object("kind: Pod\nmetadata: {name: web, namespace: nowhere}\nspec: {containers: [{command: [x]}]}");
     check_reason(create(&mut registry, elsewhere).await, "NAMESPACE_MISSING");
