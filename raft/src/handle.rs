@@ -236,6 +236,8 @@ impl Handle {
             raft: self.0.raft.clone(),
             published: self.0.published.clone(),
             reads: self.0.reads.clone(),
+            log: self.0.log.clone(),
+            failure: self.0.failure.clone(),
         }
     }
 

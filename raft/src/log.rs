@@ -31,7 +31,7 @@ pub use writer::{Disk, SystemDisk};
 
 use crate::{
     metric_definitions::LOG_ENTRIES_READ_FROM_DISK,
-    types::{Entry, LogId},
+    types::{Entry, LogId, Vote},
 };
 use index::{Found, Index, Place};
 use record::{HEADER_BYTES, Header, Record};
@@ -191,6 +191,18 @@ impl Log {
     #[must_use]
     pub fn bytes_after(&self, index: u64) -> u64 {
         self.shared.index().bytes_after(index)
+    }
+
+    /// The last entry, durable or not.
+    #[must_use]
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.index().last()
+    }
+
+    /// The durable vote.
+    #[must_use]
+    pub fn vote(&self) -> Option<Vote> {
+        self.shared.index().vote
     }
 
     /// Index after the last entry.

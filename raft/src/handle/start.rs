@@ -173,7 +173,15 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
     let stopping = inner.stopping.clone();
     let token = inner.tasks.token();
     spawn(&inner.tasks, "consensus", OnExit::StopProcess, async move {
-        let stopped = stopping.run_until_cancelled(core_stopped(&raft)).await;
+        let mut failed = failure.subscribe();
+        let unfit = async { failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone()) };
+        let ended = async {
+            tokio::select! {
+                reason = core_stopped(&raft) => reason,
+                Some(reason) = unfit => reason,
+            }
+        };
+        let stopped = stopping.run_until_cancelled(ended).await;
         // Both may have happened by the time that this task looks: the end of the core is what a stop asks for.
         let Some(stopped) = stopped.filter(|_| !stopping.is_cancelled()) else {
             return token.cancelled().await;

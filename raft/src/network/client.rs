@@ -94,7 +94,7 @@ impl Peers {
     }
 
     fn peer(&self, member: &Member) -> Peer {
-        Peer { peers: self.clone(), member: member.clone(), client: None }
+        Peer { peers: self.clone(), member: member.clone(), client: None, heartbeats: false }
     }
 
     fn channel(&self, member: &Member) -> Result<Channel, Status> {
@@ -116,6 +116,10 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
     async fn new_client(&mut self, target: u64, node: &Address) -> Peer {
         self.peer(&Member::new(target, node.clone()))
     }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Address) -> Peer {
+        Peer { heartbeats: true, ..self.peer(&Member::new(target, node.clone())) }
+    }
 }
 
 /// One peer as openraft sees it.
@@ -123,6 +127,8 @@ pub struct Peer {
     peers: Peers,
     member: Member,
     client: Option<PeerClient<Channel>>,
+    /// What it sends are heartbeats and nothing else.
+    heartbeats: bool,
 }
 
 impl Peer {
@@ -185,9 +191,10 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     {
         let sent = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&sent);
+        let heartbeats = self.heartbeats;
         let requests = input.map(move |request| {
             counted.fetch_add(1, Ordering::Relaxed);
-            append_to_proto(&request)
+            append_to_proto(&request, heartbeats)
         });
         let timeout = self.peers.append_timeout;
         Box::pin(async move {

@@ -13,12 +13,13 @@ use crate::{
     types::TypeConfig,
 };
 
-pub(super) fn append_to_proto(request: &AppendEntriesRequest<TypeConfig>) -> v1::AppendRequest {
+pub(super) fn append_to_proto(request: &AppendEntriesRequest<TypeConfig>, heartbeat: bool) -> v1::AppendRequest {
     v1::AppendRequest {
         vote: Some(vote_to_proto(&request.vote)),
         previous: request.prev_log_id.as_ref().map(log_id_to_proto),
         entries: request.entries.iter().map(entry_to_proto).collect(),
         committed: request.leader_commit.as_ref().map(log_id_to_proto),
+        heartbeat,
     }
 }
 

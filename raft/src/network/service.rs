@@ -15,6 +15,7 @@ use openraft::{
     errors::Fatal,
     raft::{AppendEntriesRequest, StreamAppendResult},
 };
+use tokio::sync::watch;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{
@@ -28,6 +29,7 @@ use crate::{
     codec::{
         BadMessage, log_id_from_proto, log_id_to_proto, stored_membership_from_proto, vote_from_proto, vote_to_proto,
     },
+    log::Log,
     metric_definitions::PEER_CALLS_REFUSED,
     reads::Reads,
     storage::{Published, SnapshotFile, StateMachine},
@@ -126,6 +128,9 @@ pub struct PeerService {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) published: Published,
     pub(crate) reads: Reads,
+    pub(crate) log: Log,
+    /// Told when this server must not go on.
+    pub(crate) failure: watch::Sender<Option<String>>,
 }
 
 impl PeerService {
@@ -153,6 +158,45 @@ impl PeerService {
         }
         let meant = number(metadata::TO)?;
         if meant == self.server_id { Ok(claimed) } else { Err(Refused::WrongTarget { meant, this: self.server_id }) }
+    }
+
+    /// The request, or `None` with a line in the log that says why it is not taken.
+    fn take(
+        &self,
+        message: Result<v1::AppendRequest, Status>,
+        from: ServerId,
+    ) -> Option<AppendEntriesRequest<TypeConfig>> {
+        let message = message.inspect_err(|status| tracing::debug!(%from, %status, "a peer's stream of entries ended"));
+        let message = message.ok()?;
+        let heartbeat = message.heartbeat;
+        let request = append_from_proto(message)
+            .inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries that cannot be read"))
+            .ok()?;
+        let honest = speaks_for_itself(&request.vote, from);
+        honest.inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries of another leader")).ok()?;
+        if heartbeat && let Some(lost) = self.lost_entries(&request) {
+            self.failure.send_replace(Some(lost));
+            return None;
+        }
+        Some(request)
+    }
+
+    /// A leader that this server does not know to be deposed names an entry that this server once acknowledged and
+    /// has no more: its disk lied or was replaced. It must not vote on what it has forgotten.
+    fn lost_entries(&self, heartbeat: &AppendEntriesRequest<TypeConfig>) -> Option<String> {
+        let acknowledged = heartbeat.prev_log_id?;
+        let held = self.log.last().max(self.published.applied().borrow().log_id);
+        let deposed = self.log.vote().is_some_and(|vote| vote > heartbeat.vote);
+        if deposed || held.is_some_and(|held| held.index >= acknowledged.index) {
+            return None;
+        }
+        Some(format!(
+            "server {} has lost its log: it acknowledged entries up to {}, its log ends at {}. It must not vote any \
+             more: remove it from the cluster and add it under a fresh id with an empty data folder",
+            self.server_id,
+            acknowledged.index,
+            held.map_or(0, |held| held.index),
+        ))
     }
 
     async fn receive(
@@ -200,17 +244,6 @@ fn speaks_for_itself(vote: &Vote, from: ServerId) -> Result<(), Refused> {
     if claimed == from { Ok(()) } else { Err(Refused::Impostor { certificate: from, claimed }) }
 }
 
-/// The request, or `None` with a line in the log that says why it is not taken.
-fn readable(message: Result<v1::AppendRequest, Status>, from: ServerId) -> Option<AppendEntriesRequest<TypeConfig>> {
-    let message = message.inspect_err(|status| tracing::debug!(%from, %status, "a peer's stream of entries ended"));
-    let request = append_from_proto(message.ok()?)
-        .inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries that cannot be read"))
-        .ok()?;
-    let honest = speaks_for_itself(&request.vote, from);
-    honest.inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries of another leader")).ok()?;
-    Some(request)
-}
-
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::AppendResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -220,7 +253,8 @@ impl peer_server::Peer for PeerService {
     async fn append(&self, request: Request<Streaming<v1::AppendRequest>>) -> Result<Response<Answers>, Status> {
         let from = self.admit(&request)?;
         // A message that cannot be read ends the stream; what came before it is answered.
-        let requests = request.into_inner().scan((), move |(), message| ready(readable(message, from)));
+        let this = self.clone();
+        let requests = request.into_inner().scan((), move |(), message| ready(this.take(message, from)));
         let results = self.raft.stream_append(requests).map(answer);
         Ok(Response::new(Box::pin(results)))
     }

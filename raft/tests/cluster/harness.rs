@@ -79,7 +79,8 @@ impl Cluster {
             servers: BTreeMap::new(),
             cut_off: CutOff::default(),
             limits: Limits { segment_bytes: 256 * 1024, ..Limits::default() },
-            profile: ElectionProfile::Fast,
+            // Not the fast one: a busy machine keeps a leader from its heartbeats for longer than that.
+            profile: ElectionProfile::Standard,
         }
     }
 

@@ -30,11 +30,8 @@ async fn a_write_is_seen_by_a_linearizable_read_on_every_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_writes_at_once_are_all_acknowledged_with_revisions_of_their_own() {
     let cluster = Cluster::formed(3).await;
-    let leader = cluster.leader_handle().await;
-    let writes = (0..300).map(|i| {
-        let leader = leader.clone();
-        async move { create(&leader, &format!("w{i}")).await.unwrap() }
-    });
+    let names: Vec<_> = (0..300).map(|i| format!("w{i}")).collect();
+    let writes = names.iter().map(|name| cluster.write(name));
     let mut revisions = futures_util::future::join_all(writes).await;
     revisions.sort();
     revisions.dedup();
@@ -224,6 +221,21 @@ async fn a_cluster_is_formed_exactly_once() {
     let second = cluster.on(ServerId(3), async move |handle| handle.initialize(members).await).await;
     let refused = matches!(second, Err(InitializeError::FormedElsewhere { .. } | InitializeError::AlreadyFormed));
     assert!(refused, "{second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_that_lost_what_it_acknowledged_stops_and_the_others_go_on() {
+    let mut cluster = Cluster::formed(3).await;
+    cluster.write("a").await;
+    let leader = cluster.ready_leader().await;
+    let wiped = cluster.ids().into_iter().find(|id| *id != leader).unwrap();
+    cluster.stop(wiped).await;
+    std::fs::remove_dir_all(cluster.data_dir(wiped)).unwrap();
+    cluster.start(wiped).await;
+    let reason = cluster.on(wiped, async |handle| handle.failed().await).await;
+    assert!(reason.contains("fresh id"), "{reason}");
+    cluster.crash(wiped);
+    cluster.write("b").await;
 }
 
 /// A call to server 1 that says it comes from server 2 of this cluster and is for `to`, under a certificate for `uri`.
