@@ -66,11 +66,17 @@ pub struct Parts {
 
 /// What to do about one attempt.
 enum Attempt {
-    Done(Reply),
+    Done(Box<Reply>),
     /// Nothing happened: another leader must be found.
     NoLeader,
     /// It may have happened; its request id makes another attempt safe.
     Lost,
+}
+
+impl Attempt {
+    fn done(reply: Reply) -> Self {
+        Self::Done(Box::new(reply))
+    }
 }
 
 impl Writes {
@@ -92,7 +98,7 @@ impl Writes {
                 None => Attempt::NoLeader,
             };
             match attempt {
-                Attempt::Done(reply) => return Ok(reply),
+                Attempt::Done(reply) => return Ok(*reply),
                 Attempt::NoLeader => {}
                 Attempt::Lost => may_have_happened = true,
             }
@@ -141,7 +147,7 @@ impl Writes {
             };
             match outcomes.pop() {
                 Some(Outcome::Readmit) => metrics::counter!(metric::WRITES_READMITTED).increment(1),
-                Some(outcome) => return reply(outcome, key).map(Attempt::Done),
+                Some(outcome) => return reply(outcome, key).map(Attempt::done),
                 None => return Err(Error::Unknown { retryable: write.request_id.is_some() }),
             }
         }

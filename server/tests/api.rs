@@ -1,5 +1,7 @@
 //! Real servers in this process, with real TLS on loopback: what callers see of the API.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 #[path = "api/support.rs"]
 mod support;
 

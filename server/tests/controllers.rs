@@ -1,5 +1,7 @@
 //! The leader's controllers on a real registry: one server in this process that leads alone.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::{sync::Arc, time::Duration};
 
 use boss_base::{

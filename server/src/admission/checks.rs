@@ -90,7 +90,7 @@ fn name(kind: Kind, name: &str) -> Result<(), String> {
     if name.len() > boss_proto::limits::NAME_LEN_MAX {
         return Err(format!("has {} characters, the limit is {}", name.len(), boss_proto::limits::NAME_LEN_MAX));
     }
-    parts.into_iter().try_for_each(|part| labels::check_name(part)).map_err(|problem| problem.to_string())
+    parts.into_iter().try_for_each(labels::check_name).map_err(|problem| problem.to_string())
 }
 
 pub(super) fn request_id(id: Option<RequestId>) -> Result<Option<RequestId>, Refusal> {

@@ -77,7 +77,7 @@ impl Writes {
             return Err(Error::NotLeader);
         }
         match self.admit_and_propose(&identity, &write).await? {
-            Attempt::Done(reply) => Ok(reply),
+            Attempt::Done(reply) => Ok(*reply),
             Attempt::NoLeader | Attempt::Lost => Err(Error::NotLeader),
         }
     }
@@ -85,7 +85,7 @@ impl Writes {
 
 fn read_outcome(write: &Write, outcome: ForwardedOutcome) -> Result<Attempt, Error> {
     match outcome.result {
-        Some(Forwarded::Response(encoded)) => Reply::decode(write, encoded).map(Attempt::Done),
+        Some(Forwarded::Response(encoded)) => Reply::decode(write, encoded).map(Attempt::done),
         Some(Forwarded::Refusal(refusal)) if status::says_not_leader(&refusal) => Ok(Attempt::NoLeader),
         Some(Forwarded::Refusal(refusal)) => Err(Error::Forwarded(refusal)),
         None => Err(Error::BadMessage("the leader's answer is empty".to_owned())),

@@ -63,7 +63,7 @@ async fn a_certificate_of_another_authority_does_not_connect() {
 
     // Nor on the port for servers, whatever it claims to be; nor a user of ours there.
     let peer = cluster.configs[0].listen.peer;
-    let mut forward = |ca: &CertificateAuthority, role: &str, name: &str| {
+    let forward = |ca: &CertificateAuthority, role: &str, name: &str| {
         let channel = cluster.dial(peer, Some((ca, role, name, &[])));
         async move {
             let mut client = boss_proto::peer::v1::forward_client::ForwardClient::new(channel);
@@ -203,7 +203,7 @@ async fn raw(channel: tonic::transport::Channel, method: &str, request: Request<
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::try_from(method).unwrap();
-    let request = request.map(|message| tokio_stream::once(message));
+    let request = request.map(tokio_stream::once);
     let mut answers = client.streaming(request, path, RawCodec).await?.into_inner();
     answers.message().await.map(|_| ())
 }

@@ -46,7 +46,8 @@ pub(crate) const CLUSTER: &str = "test-cluster";
 
 /// Servers of one cluster; they stop when it is dropped.
 pub(crate) struct Cluster {
-    pub(crate) folder: tempfile::TempDir,
+    /// Removed when the cluster is dropped.
+    _folder: tempfile::TempDir,
     pub(crate) ca: CertificateAuthority,
     pub(crate) signing_key: SigningKey,
     pub(crate) configs: Vec<Config>,
@@ -84,7 +85,7 @@ impl Cluster {
         let configs =
             listens.iter().zip(&members).map(|(listen, own)| config(folder.path(), &ca, *listen, own, &members));
         let configs = configs.collect();
-        Self { ca, signing_key, configs, running: Vec::new(), tasks: Tasks::new(), folder }
+        Self { ca, signing_key, configs, running: Vec::new(), tasks: Tasks::new(), _folder: folder }
     }
 
     /// Builds and runs one of the servers.

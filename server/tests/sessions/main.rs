@@ -1,5 +1,7 @@
 //! Sessions of agents over real TLS: who may open one, whose heartbeats are confirmed, whose logs arrive where.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod agent;
 mod cluster;
 
