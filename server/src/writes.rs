@@ -160,6 +160,6 @@ fn reply(outcome: Outcome, key: Option<Key>) -> Result<Reply, Error> {
         Outcome::Written { record, revision } => Ok(Reply::written(&record, revision)),
         Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone)),
         Outcome::Readmit => Err(Error::Unsettled),
-        Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection }),
+        Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection: Box::new(rejection) }),
     }
 }

@@ -23,11 +23,11 @@ pub enum Error {
         /// Which object it was about.
         key: Option<Key>,
         /// Why.
-        rejection: Rejection,
+        rejection: Box<Rejection>,
     },
     /// The leader said no; its words go to the caller as they are.
     #[error("{}", .0.message)]
-    Forwarded(Refusal),
+    Forwarded(Box<Refusal>),
     /// No server led for as long as a write waits; nothing was proposed.
     #[error("no server leads the cluster at the moment")]
     NoLeader,

@@ -87,7 +87,7 @@ fn read_outcome(write: &Write, outcome: ForwardedOutcome) -> Result<Attempt, Err
     match outcome.result {
         Some(Forwarded::Response(encoded)) => Reply::decode(write, encoded).map(Attempt::done),
         Some(Forwarded::Refusal(refusal)) if status::says_not_leader(&refusal) => Ok(Attempt::NoLeader),
-        Some(Forwarded::Refusal(refusal)) => Err(Error::Forwarded(refusal)),
+        Some(Forwarded::Refusal(refusal)) => Err(Error::Forwarded(Box::new(refusal))),
         None => Err(Error::BadMessage("the leader's answer is empty".to_owned())),
     }
 }
