@@ -5,8 +5,9 @@ use std::{fs, net::TcpListener, path::Path};
 use boss_chaos_tests::{
     cluster::{Cluster, PATIENCE, Spec, or_fail},
     manifests::record,
-    process::Exit,
+    process::{Exit, Process},
 };
+use boss_proto::v1;
 
 /// How every file of a server's log begins; the number of its format follows.
 const LOG_MAGIC: &[u8] = b"BOSSLOG\0";
@@ -120,7 +121,7 @@ async fn a_state_folder_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_server_never_forms_a_second_cluster() {
+async fn a_server_that_lost_its_data_says_so_and_forms_no_second_cluster() {
     let mut cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
     cluster.admin().create(record("kept", "x")).await.expect("the cluster works");
     let leader = cluster.leader().await;
@@ -128,14 +129,17 @@ async fn an_empty_server_never_forms_a_second_cluster() {
     assert_eq!(cluster.stop_server(wiped).await, Exit::Code(0));
     fs::remove_dir_all(cluster.folder().join(format!("c/servers/{wiped}/data"))).expect("it is stopped");
     cluster.start_server_with(wiped, &["--initialize"]);
-    let outcome = cluster.server(wiped).expect("it was started").wait(std::time::Duration::from_secs(10)).await;
-    // It may end with a message or wait to be replaced, but it must not answer for a cluster of its own.
-    if outcome.is_err() {
-        let status = cluster.admin_at(wiped).get::<boss_proto::v1::ServiceAccount>("default", "kept").await;
-        assert!(!matches!(&status, Err(status) if status.code() == tonic::Code::NotFound), "{status:?}");
-    }
-    let kept = cluster.admin_at(leader).get::<boss_proto::v1::ServiceAccount>("default", "kept").await;
-    kept.expect("the cluster is what it was");
+    let ended = cluster.server(wiped).expect("it was started").wait(PATIENCE).await;
+    let log = last_start(&cluster.log_of(&cluster.addresses(wiped).name));
+    assert_eq!(or_fail(ended), Exit::Code(EXIT_FAILURE), "{log}");
+    assert!(log.contains("fresh id"), "the message does not say what to do: {log}");
+    cluster
+        .wait("the cluster is what it was", async || {
+            let kept = cluster.admin_at(leader).get::<v1::ServiceAccount>("default", "kept").await;
+            kept.map(drop).map_err(|status| status.to_string())
+        })
+        .await;
+    assert!(cluster.server(leader).is_some_and(Process::is_running), "the leader did not survive it");
 }
 
 async fn run_server(cluster: &mut Cluster, id: u64, args: &[&str], code: i32) -> String {
