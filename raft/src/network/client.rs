@@ -22,8 +22,8 @@ use openraft::{
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
 use tokio::io::AsyncReadExt;
@@ -58,6 +58,25 @@ pub struct Peers {
     /// How long an append may stay without an answer: a disk may be slow, a peer that hangs must be given up.
     append_timeout: Duration,
     channels: Arc<Mutex<HashMap<ServerId, (Member, Channel)>>>,
+    acknowledged: Arc<Mutex<HashMap<ServerId, Acknowledged>>>,
+}
+
+/// How far a peer has acknowledged this server's entries in one term.
+#[derive(Debug, Clone, Copy, Default)]
+struct Acknowledged {
+    term: u64,
+    index: u64,
+}
+
+impl Acknowledged {
+    fn note(&mut self, term: u64, index: u64) {
+        *self = if self.term == term { Self { term, index: index.max(self.index) } } else { Self { term, index } };
+    }
+
+    /// Whether a peer that finds no entry there has lost what it acknowledged.
+    fn covers(&self, term: u64, index: u64) -> bool {
+        self.term == term && self.index >= index
+    }
 }
 
 /// The cluster's id cannot be sent as a header.
@@ -74,7 +93,7 @@ impl Peers {
         append_timeout: Duration,
     ) -> Result<Self, BadClusterId> {
         let cluster = cluster_id.as_str().parse().map_err(|_| BadClusterId(cluster_id.clone()))?;
-        Ok(Self { dialer, cluster, from, append_timeout, channels: Arc::default() })
+        Ok(Self { dialer, cluster, from, append_timeout, channels: Arc::default(), acknowledged: Arc::default() })
     }
 
     /// Asks the leader for an index that a read begun before this call may be answered from.
@@ -95,6 +114,30 @@ impl Peers {
 
     fn peer(&self, member: &Member) -> Peer {
         Peer { peers: self.clone(), member: member.clone(), client: None, heartbeats: false }
+    }
+
+    /// What the core may hear. It falls over a peer that denies what it acknowledged, and with it would every leader
+    /// in turn; such a peer counts as unreachable until it is replaced.
+    fn believe(
+        &self,
+        peer: ServerId,
+        term: u64,
+        result: StreamAppendResult<TypeConfig>,
+    ) -> Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>> {
+        let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = acknowledged.entry(peer).or_default();
+        match &result {
+            Ok(Some(matching)) => known.note(term, matching.index),
+            Err(StreamAppendError::Conflict(id)) if known.covers(term, id.index) => {
+                tracing::error!(
+                    %peer, acknowledged = known.index, denied = id.index,
+                    "a server has lost entries that it acknowledged; replace it under a fresh id"
+                );
+                return Err(unreachable("the peer has lost its log"));
+            }
+            Ok(None) | Err(_) => {}
+        }
+        Ok(result)
     }
 
     fn channel(&self, member: &Member) -> Result<Channel, Status> {
@@ -192,15 +235,20 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let sent = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&sent);
         let heartbeats = self.heartbeats;
-        let requests = input.map(move |request| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            append_to_proto(&request, heartbeats)
-        });
         let timeout = self.peers.append_timeout;
         Box::pin(async move {
+            let mut input = input;
+            // Taken before the call: openraft waits out its back-off while it makes a request, and a call to a peer
+            // that is not there ends before it asks for one.
+            let Some(first) = input.next().await else { return Ok(Box::pin(stream::empty()) as BoxStream<'s, _>) };
+            let (peers, peer, term) = (self.peers.clone(), self.member.id, first.vote.leader_id.term);
+            let requests = stream::iter([first]).chain(input).map(move |request| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                append_to_proto(&request, heartbeats)
+            });
             let (mut client, request) = self.call(requests).map_err(failed)?;
             let answers = within(timeout, client.append(request)).await?.into_inner();
-            let waiting = Answers { answers, sent, received: 0, timeout };
+            let waiting = Answers { answers, sent, received: 0, timeout, peers, peer, term };
             let results = stream::unfold(Some(waiting), |waiting| async move {
                 let mut waiting = waiting?;
                 let result = waiting.next().await?;
@@ -237,6 +285,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let (parts, receiver) = tokio::sync::mpsc::channel(SNAPSHOT_PARTS_AHEAD);
         let (mut client, request) = self.call(tokio_stream::wrappers::ReceiverStream::new(receiver)).map_err(failed)?;
+        let (peers, peer, covered) = (self.peers.clone(), self.member.id, snapshot.meta.last_log_id);
+        let sent_vote = vote;
         let source = SnapshotSource { vote, meta: snapshot.meta, file: snapshot.snapshot };
         let install = async {
             // The call ends first when the peer refuses; then what is left of the file is of no use.
@@ -244,7 +294,11 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             sent.map_err(|error| StreamingError::from(NetworkError::new(&error)))?;
             let answer = answer.map_err(failed)?.into_inner();
             let vote = answer.vote.ok_or_else(|| nonsense(crate::codec::BadMessage::Missing("vote")))?;
-            Ok(SnapshotResponse::new(vote_from_proto(vote)))
+            let answered = vote_from_proto(vote);
+            if answered == sent_vote {
+                peers.believe(peer, sent_vote.leader_id.term, Ok(covered)).map(drop)?;
+            }
+            Ok(SnapshotResponse::new(answered))
         };
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
@@ -275,6 +329,9 @@ struct Answers {
     sent: Arc<AtomicU64>,
     received: u64,
     timeout: Duration,
+    peers: Peers,
+    peer: ServerId,
+    term: u64,
 }
 
 impl Answers {
@@ -290,7 +347,11 @@ impl Answers {
         };
         self.received += 1;
         match answer {
-            Ok(Some(answer)) => Some(append_result_from_proto(answer).map_err(nonsense)),
+            Ok(Some(answer)) => Some(
+                append_result_from_proto(answer)
+                    .map_err(nonsense)
+                    .and_then(|result| self.peers.believe(self.peer, self.term, result)),
+            ),
             Ok(None) => None,
             Err(status) => Some(Err(failed(status))),
         }
@@ -369,4 +430,31 @@ fn unreachable(reason: impl ToString) -> RPCError<TypeConfig> {
 
 fn nonsense(error: crate::codec::BadMessage) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LogId;
+
+    fn peers() -> Peers {
+        let dialer = PeerDialer::new(|member| {
+            Err(super::super::DialError { peer: member.peer.clone(), problem: "nobody is called".to_owned() })
+        });
+        Peers::new(dialer, &"c1".into(), ServerId(1), Duration::from_secs(1)).unwrap()
+    }
+
+    #[test]
+    fn a_peer_that_denies_what_it_acknowledged_counts_as_unreachable() {
+        let (peers, peer) = (peers(), ServerId(2));
+        let at = |index| LogId::new_term_index(3, index);
+        let conflict = |index| Err(StreamAppendError::Conflict(at(index)));
+        assert!(peers.believe(peer, 3, conflict(9)).is_ok());
+        assert!(peers.believe(peer, 3, Ok(Some(at(7)))).is_ok());
+        assert!(peers.believe(peer, 3, conflict(9)).is_ok());
+        assert!(matches!(peers.believe(peer, 3, conflict(7)), Err(RPCError::Unreachable(_))));
+        assert!(peers.believe(ServerId(3), 3, conflict(7)).is_ok());
+        // In another term it may have been made to forget it.
+        assert!(peers.believe(peer, 5, conflict(7)).is_ok());
+    }
 }
