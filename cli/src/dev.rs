@@ -1,7 +1,11 @@
 //! A cluster on this machine: starts, watches and stops the processes of a cluster's folder. Speaks no gRPC; whether
 //! the cluster works is asked by the command that uses this.
 
-use std::{io, path::PathBuf, process::ExitStatus};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 mod binaries;
 mod health;
@@ -14,7 +18,7 @@ pub use health::{Health, ready};
 pub use local::{Local, Member, Role, Stopped, members, set_formed, stop};
 pub use records::Lock;
 
-use crate::provision;
+use crate::{context, provision};
 
 /// A local cluster cannot be started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +26,11 @@ pub enum Error {
     /// The folder.
     #[error(transparent)]
     Provision(#[from] provision::Error),
-    /// Some of its processes are there already.
+    /// All of its processes are there already.
     #[error("already running: {}", names.join(", "))]
     Running {
+        /// The folder.
+        directory: PathBuf,
         /// Which.
         names: Vec<String>,
     },
@@ -116,6 +122,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// What to type for another `bossctl dev` command on the same folder.
+#[must_use]
+pub fn command_line(verb: &str, directory: &Path) -> String {
+    let default = context::home_folder().map(|home| home.join("dev")).map(|path| path.canonicalize().unwrap_or(path));
+    match default {
+        Ok(default) if default == directory => format!("bossctl dev {verb}"),
+        _ => format!("bossctl dev {verb} --dir {}", directory.display()),
+    }
 }
 
 fn ending(status: Option<&ExitStatus>) -> String {

@@ -195,7 +195,10 @@ impl From<dev::Error> for Failure {
                 Error::Provision(inner) => return inner.into(),
                 _ => (Exit::Failed, None),
             },
-            Error::Running { .. } => (Exit::Conflict, Some("bossctl dev status; bossctl dev down stops it".to_owned())),
+            Error::Running { directory, .. } => {
+                let (status, down) = (dev::command_line("status", directory), dev::command_line("down", directory));
+                (Exit::Conflict, Some(format!("{status}; {down} stops it")))
+            }
             Error::Busy { .. } => {
                 (Exit::Conflict, Some("wait for the other bossctl dev, or name another folder with --dir".to_owned()))
             }

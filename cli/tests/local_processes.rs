@@ -1,4 +1,5 @@
 //! Starting, watching and stopping the processes of a local cluster, with scripts in place of the real programs.
+#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it set it up")]
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -71,7 +72,7 @@ async fn processes_are_found_by_another_command_and_stopped_by_it() {
     let found = dev::members(&cluster).unwrap();
     assert!(found.iter().all(|member| member.pid.is_some()), "{found:?}");
     let again = Local::start(cluster.clone(), &place.binaries, false).await.unwrap_err();
-    assert!(matches!(again, Error::Running { names } if names == ["server-1", "node-1"]));
+    assert!(matches!(again, Error::Running { names, .. } if names == ["server-1", "node-1"]));
 
     let stopped = dev::stop(&cluster).await.unwrap();
     assert_eq!(
@@ -80,6 +81,20 @@ async fn processes_are_found_by_another_command_and_stopped_by_it() {
     );
     assert!(dev::members(&cluster).unwrap().iter().all(|member| member.pid.is_none()));
     assert_eq!(dev::stop(&cluster).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn only_what_is_missing_is_started_again() {
+    let place = Place::new("echo started; read line < /dev/null; sleep 0.3", OBEDIENT);
+    let mut first = place.start().await;
+    until_started(&first).await;
+    let node = first.members().find(|member| member.name == "node-1").and_then(|member| member.pid);
+    assert!(matches!(first.died().await, Error::Died { name, .. } if name == "server-1"));
+    let second = Local::start(first.cluster().clone(), &place.binaries, false).await.unwrap();
+    assert_eq!(second.taken_over(), ["node-1"]);
+    let found = dev::members(second.cluster()).unwrap();
+    assert_eq!(found.iter().find(|member| member.name == "node-1").and_then(|member| member.pid), node);
+    second.stop(std::future::pending()).await.unwrap();
 }
 
 #[tokio::test]

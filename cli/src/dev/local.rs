@@ -96,23 +96,33 @@ pub async fn stop(cluster: &Cluster) -> Result<Vec<Stopped>, Error> {
 }
 
 impl Local {
-    /// Starts every process of the folder. When one cannot be started, none stays. `fresh` says that the folder was
-    /// made just now, so that another choice of ports is possible.
+    /// Starts every process of the folder that does not run; those that do are taken over. When one cannot be
+    /// started, none of the new ones stays. `fresh` says that the folder was made just now, so that another choice of
+    /// ports is possible.
     pub async fn start(cluster: Cluster, binaries: &Binaries, fresh: bool) -> Result<Self, Error> {
-        let running: Vec<String> = members(&cluster)?.into_iter().filter(|m| m.pid.is_some()).map(|m| m.name).collect();
-        if !running.is_empty() {
-            return Err(Error::Running { names: running });
+        let processes = found(&cluster)?;
+        let (running, missing): (Vec<_>, Vec<_>) =
+            described(&cluster).into_iter().partition(|member| is_among(&processes, member));
+        if missing.is_empty() {
+            let (directory, names) = (cluster.directory().to_owned(), names(&running));
+            return Err(Error::Running { directory, names });
         }
-        check_ports(&cluster, !fresh)?;
-        let mut local = Self { cluster, processes: Vec::new() };
-        for member in described(&local.cluster) {
+        check_ports(&cluster, &names(&missing), !fresh)?;
+        let mut local = Self { cluster, processes };
+        for member in missing {
             if let Err(error) = local.start_member(member, binaries) {
-                // The first error is the one to tell.
-                let _ = local.stop(std::future::pending()).await;
+                local.stop_new().await;
                 return Err(error);
             }
         }
         Ok(local)
+    }
+
+    /// The processes that ran before we came.
+    #[must_use]
+    pub fn taken_over(&self) -> Vec<String> {
+        let ours = self.processes.iter().filter(|(_, process)| !process.is_child());
+        ours.map(|(member, _)| member.name.clone()).collect()
     }
 
     /// The cluster's folder.
@@ -153,6 +163,20 @@ impl Local {
         Ok(stopped)
     }
 
+    /// After a failed start, whose error is the one to tell.
+    async fn stop_new(&mut self) {
+        let (mut new, kept): (Vec<_>, Vec<_>) =
+            self.processes.drain(..).partition(|(_, process): &(Member, Process)| process.is_child());
+        let _ = stop_all(&mut new).await;
+        self.processes = kept;
+        let _ = self.remember();
+    }
+
+    fn remember(&self) -> Result<(), Error> {
+        let records: Vec<_> = self.processes.iter().map(|(_, process)| process.record.clone()).collect();
+        records::save(self.cluster.directory(), &records)
+    }
+
     fn start_member(&mut self, member: Member, binaries: &Binaries) -> Result<(), Error> {
         let forms =
             member.name == self.cluster.plan().servers[0].name && !records::was_formed(self.cluster.directory());
@@ -161,8 +185,7 @@ impl Local {
         let process = Process::of_child(&member.name, child).map_err(spawn)?;
         let member = Member { pid: Some(process.record.pid), ..member };
         self.processes.push((member, process));
-        let records: Vec<_> = self.processes.iter().map(|(_, process)| process.record.clone()).collect();
-        records::save(self.cluster.directory(), &records)
+        self.remember()
     }
 }
 
@@ -193,15 +216,23 @@ fn found(cluster: &Cluster) -> Result<Vec<(Member, Process)>, Error> {
             .map_err(|source| Error::Io { path: PathBuf::from(format!("/proc/{}", record.pid)), source })?;
         let member = described.iter().find(|member| member.name == record.name);
         if let (Some(process), Some(member)) = (process, member) {
-            found.push((member.clone(), process));
+            found.push((Member { pid: Some(record.pid), ..member.clone() }, process));
         }
     }
     Ok(found)
 }
 
-/// Nobody else may listen where our servers want to; asked by listening there for a moment.
-fn check_ports(cluster: &Cluster, kept: bool) -> Result<(), Error> {
-    for server in &cluster.plan().servers {
+fn is_among(processes: &[(Member, Process)], member: &Member) -> bool {
+    processes.iter().any(|(running, _)| running.name == member.name && running.role == member.role)
+}
+
+fn names(members: &[Member]) -> Vec<String> {
+    members.iter().map(|member| member.name.clone()).collect()
+}
+
+/// Nobody else may listen where servers that are about to start want to; asked by listening there for a moment.
+fn check_ports(cluster: &Cluster, starting: &[String], kept: bool) -> Result<(), Error> {
+    for server in cluster.plan().servers.iter().filter(|server| starting.contains(&server.name)) {
         for address in server.addresses() {
             if let Err(error) = TcpListener::bind(address) {
                 let in_use = error.kind() == std::io::ErrorKind::AddrInUse;

@@ -76,6 +76,11 @@ impl Process {
         }
     }
 
+    /// Whether we started it ourselves.
+    pub(super) fn is_child(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Ended, but not waited for by its parent.
     fn is_zombie(&self) -> bool {
         stat(self.record.pid).is_ok_and(|fields| fields.starts_with(['Z', 'X']))

@@ -9,7 +9,7 @@ use super::{CONTEXT, example, open_or_create, ready, stopped_text};
 use crate::{
     args::{self, Global},
     context::Contexts,
-    dev::{Binaries, Local},
+    dev::{self, Binaries, Local},
     failure::{Exit, Failure, chain},
     provision::Cluster,
     session::{self, Session},
@@ -24,6 +24,9 @@ pub(super) async fn run(args: &args::Up, global: &Global) -> Result<Exit, Failur
     let mut interrupts = Interrupts::listen()?;
     terminal::note(&format!("starting cluster {} in {}", cluster.plan().cluster_id, cluster.directory().display()));
     let mut local = Local::start(cluster, &binaries, fresh).await?;
+    if let Some(names) = Some(local.taken_over().join(", ")).filter(|names| !names.is_empty()) {
+        terminal::note(&format!("{names} ran already"));
+    }
     let prepared = tokio::select! {
         () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "the local cluster", "interrupted while starting")),
         prepared = prepare(&mut local, args, global, started) => prepared,
@@ -34,7 +37,8 @@ pub(super) async fn run(args: &args::Up, global: &Global) -> Result<Exit, Failur
     }
     drop(lock);
     if args.detach {
-        terminal::note("it goes on running; stop it with: bossctl dev down");
+        let down = dev::command_line("down", local.cluster().directory());
+        terminal::note(&format!("it goes on running; stop it with: {down}"));
         return Ok(Exit::Ok);
     }
     stay(local, interrupts).await
