@@ -159,10 +159,10 @@ impl Cluster {
         self.servers[index_of(id)].running()
     }
 
-    /// The process of a node's agent, counted from 0; `None` while it is down.
+    /// The process of a node's agent, counted from 0; `None` while it is down, and past the last one.
     #[must_use]
     pub fn node(&self, index: usize) -> Option<&Process> {
-        self.nodes[index].running()
+        self.nodes.get(index)?.running()
     }
 
     /// The name of a node, counted from 0.
