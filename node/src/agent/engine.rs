@@ -1,6 +1,9 @@
 //! The loop that makes wanted pods real: keeps what is wanted and what is here, asks the pure parts what to do, and
 //! has it done by helpers that report back. Knows no provider's inside.
 
+mod adoption;
+mod effects;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -35,14 +38,12 @@ use crate::{
         pod::Pod,
         providers::Providers,
         reporter::Reporter,
-        status,
     },
     reconcile::{Action, List, Wanted, reconcile},
-    runtime::{self, Status},
+    runtime::{self},
     sandbox::{
         files::{Exit, ExitKind},
-        lifecycle::{Effect, Event, Phase, step},
-        restart::{self, Verdict},
+        lifecycle::{Event, Phase},
     },
 };
 
@@ -103,53 +104,6 @@ impl Engine {
     #[must_use]
     pub fn running(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.running)
-    }
-
-    /// Takes over what an earlier agent left: what runs goes on running. Nothing is decided about it before the
-    /// registry's list is here.
-    pub async fn adopt(&mut self) -> Result<(), runtime::Error> {
-        for runtime in self.parts.providers.runtimes().to_vec() {
-            for id in runtime.list().await? {
-                let Some(spec) = runtime.spec(&id).await? else {
-                    // A start that never came to be, or a power cut took its file: nothing can be told of it.
-                    runtime.stop(&id, Duration::ZERO).await?;
-                    runtime.remove(&id).await?;
-                    continue;
-                };
-                let uid = id.pod_uid();
-                if let Some(dir) = runtime.log_dir(&id) {
-                    self.parts.board.begin(&uid, id.clone(), dir);
-                }
-                // In order of attempts: a later one takes over, and the end of the one before becomes the last end.
-                let pod = self.pods.entry(uid.clone()).or_insert_with(|| Pod::new(uid));
-                pod.attempt = id.attempt;
-                pod.failures = spec.failures_before;
-                pod.restart_policy = spec.restart_policy.parse().unwrap_or(RestartPolicy::Never);
-                pod.runtime = Some(Arc::clone(&runtime));
-                pod.spec = Some(spec);
-                pod.running = None;
-                match runtime.status(&id).await? {
-                    Status::Running(running) => {
-                        tracing::info!(sandbox = %id, pid = running.pid, "adopted a running sandbox");
-                        pod.first_started_at_us = running.started_at_us;
-                        pod.running = Some(running);
-                        pod.phase = Phase::Running;
-                        pod.is_unwatched = true;
-                    }
-                    Status::Ended(exit) => {
-                        pod.last_exit = Some(exit);
-                        pod.phase = Phase::Running;
-                        pod.is_unwatched = true;
-                    }
-                    Status::Prepared | Status::Absent => {
-                        pod.phase = Phase::Waiting;
-                        pod.is_unwatched = false;
-                    }
-                }
-            }
-        }
-        self.count_running();
-        Ok(())
     }
 
     /// Runs until the tasks are stopped, or a provider is broken: then only a restart of the agent helps.
@@ -247,22 +201,6 @@ impl Engine {
         self.pods.retain(|uid, pod| pod.phase != Phase::Gone || wanted.contains_key(uid));
     }
 
-    /// From the first list on, what was adopted lives like everything else.
-    fn watch_adopted(&mut self) {
-        let mut uids = Vec::new();
-        for pod in self.pods.values_mut() {
-            if std::mem::take(&mut pod.is_unwatched) {
-                uids.push((pod.uid.clone(), pod.running.is_some()));
-            }
-        }
-        for (uid, is_running) in uids {
-            if is_running {
-                self.report(&uid);
-            }
-            self.perform(&uid, Effect::WatchForEnd);
-        }
-    }
-
     fn reconcile_one(&mut self, uid: &Uid) {
         let wanted = self.wanted.get(uid).map(|pod| (uid.clone(), wanted_of(pod))).into_iter().collect();
         let here = self.pods.get(uid).map(|pod| (uid.clone(), pod.phase)).into_iter().collect();
@@ -273,7 +211,13 @@ impl Engine {
                     self.emit(&uid, Severity::Normal, "Killing", "stopping the sandbox: the pod is being deleted");
                     self.apply(&uid, Event::StopWanted);
                 }
-                Action::Release(uid) => self.release(&uid),
+                Action::Release(uid) => {
+                    // Remembered as gone, so that one release is under way at a time.
+                    let mut pod = Pod::new(uid.clone());
+                    pod.phase = Phase::Gone;
+                    self.pods.insert(uid.clone(), pod);
+                    self.release(&uid);
+                }
                 Action::ConfirmVanished(uid) => self.confirm_vanished(&uid),
             }
         }
@@ -348,132 +292,6 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Something ran, or did not even start, and is over.
-    fn handle_end(&mut self, uid: &Uid, exit: Exit) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.running = None;
-        pod.last_exit = Some(exit.clone());
-        if pod.phase.is_leaving() {
-            return;
-        }
-        match restart::decide(pod.restart_policy, &exit, pod.failures) {
-            Verdict::Final => {
-                let is_known = self.wanted.get(uid).is_some_and(|pod| PodPhase::of(pod).is_terminal());
-                self.apply(uid, Event::EndedForGood);
-                if !exit.is_success() && !is_known {
-                    self.emit(uid, Severity::Warning, "Failed", describe(&exit));
-                }
-            }
-            Verdict::Restart { after, failures } => {
-                pod.failures = failures;
-                pod.backoff = after;
-                self.apply(uid, Event::EndedForNow);
-                let message = format!("{}; starting again in {after:?}", describe(&exit));
-                self.emit(uid, Severity::Warning, "BackOff", message);
-            }
-        }
-    }
-
-    fn apply(&mut self, uid: &Uid, event: Event) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        let (phase, effects) = step(pod.phase, event);
-        tracing::debug!(pod = %uid, attempt = pod.attempt, from = ?pod.phase, ?event, to = ?phase, "step");
-        pod.phase = phase;
-        if phase == Phase::Ended {
-            self.parts.board.end(uid);
-        }
-        for effect in effects {
-            self.perform(uid, effect);
-        }
-    }
-
-    fn perform(&mut self, uid: &Uid, effect: Effect) {
-        let Some(pod) = self.pods.get(uid) else { return };
-        match effect {
-            Effect::Prepare => self.prepare(uid),
-            Effect::Start => self.deeds.start(pod),
-            Effect::WatchForEnd => self.deeds.watch_for_end(pod),
-            Effect::ArmBackoff => self.deeds.wait_for_backoff(pod),
-            Effect::Stop => self.deeds.stop(pod, self.parts.providers.runtimes()),
-            Effect::Remove => self.deeds.remove(pod, self.parts.providers.runtimes()),
-            Effect::Report => self.report(uid),
-            Effect::Release => self.leave(uid),
-        }
-    }
-
-    /// Makes the next execution. What the node cannot do at all ends the pod here.
-    fn prepare(&mut self, uid: &Uid) {
-        let Some(wanted) = self.wanted.get(uid).cloned() else { return };
-        let refused = self.check_room(uid, &wanted).err();
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.attempt += 1;
-        let spec = wanted.spec.clone().unwrap_or_default();
-        let planned = refused.map_or_else(|| self.parts.providers.choose(&spec), Err).and_then(|runtime| {
-            let sandbox = intent::sandbox(&wanted, pod.id(), self.parts.node.as_str(), pod.failures)?;
-            Ok((runtime, sandbox))
-        });
-        match planned {
-            Ok((runtime, sandbox)) => {
-                if let Some(dir) = runtime.log_dir(&sandbox.id) {
-                    self.parts.board.begin(uid, sandbox.id.clone(), dir);
-                }
-                pod.runtime = Some(runtime);
-                pod.spec = Some(sandbox);
-                self.deeds.prepare(pod);
-            }
-            Err(refusal) => {
-                let message = format!("{}: {}", refusal.reason, refusal.message);
-                pod.refusal = Some(refusal);
-                self.apply(uid, Event::EndedForGood);
-                self.emit(uid, Severity::Warning, "Failed", message);
-            }
-        }
-    }
-
-    /// A provider may have a bound of its own.
-    fn check_room(&self, uid: &Uid, wanted: &v1::Pod) -> Result<(), Refusal> {
-        let spec = wanted.spec.clone().unwrap_or_default();
-        let runtime = self.parts.providers.choose(&spec)?;
-        let reports = self.parts.providers.reports();
-        let most =
-            reports.iter().find(|report| report.name == runtime.name()).map_or(0, |report| report.concurrency_max);
-        let is_active = |pod: &&Pod| {
-            let active = matches!(pod.phase, Phase::Preparing | Phase::Starting | Phase::Running | Phase::Stopping);
-            active && pod.uid != *uid && pod.runtime.as_ref().is_some_and(|other| other.name() == runtime.name())
-        };
-        let active = self.pods.values().filter(is_active).count();
-        if most == 0 || active < most as usize {
-            return Ok(());
-        }
-        let message = format!("provider {} runs {active} sandboxes, its most", runtime.name());
-        Err(Refusal { reason: Reason::InsufficientResources, message })
-    }
-
-    fn report(&self, uid: &Uid) {
-        let (Some(here), Some(wanted)) = (self.pods.get(uid), self.wanted.get(uid)) else { return };
-        if is_deleting(wanted) && here.phase.is_leaving() {
-            return;
-        }
-        let status = status::pod_status(&here.facts(wanted, &self.parts.host_ip));
-        self.parts.reporter.submit(uid.clone(), Arc::clone(wanted), status);
-    }
-
-    /// Nothing is left here. The registry hears of it if the pod was deleted there; else the pod is forgotten.
-    fn leave(&mut self, uid: &Uid) {
-        self.parts.board.remove(uid);
-        if self.wanted.contains_key(uid) {
-            self.release(uid);
-        } else {
-            self.pods.remove(uid);
-        }
-    }
-
-    fn emit(&self, uid: &Uid, severity: Severity, reason: &str, message: impl Into<String>) {
-        if let Some(pod) = self.wanted.get(uid) {
-            self.parts.events.emit(pod, severity, reason, message);
-        }
-    }
 }
 
 fn typed(object: v1::Object) -> Option<(Uid, Arc<v1::Pod>)> {
@@ -488,16 +306,6 @@ fn wanted_of(pod: &v1::Pod) -> Wanted {
 
 fn is_deleting(pod: &v1::Pod) -> bool {
     pod.metadata().is_some_and(|metadata| metadata.deletion_timestamp.is_some())
-}
-
-fn describe(exit: &Exit) -> String {
-    match &exit.how {
-        ExitKind::Code(code) => format!("the sandbox exited with code {code}"),
-        ExitKind::Signal { out_of_memory: true, .. } => "the kernel killed the sandbox at its memory limit".to_owned(),
-        ExitKind::Signal { number, .. } => format!("the sandbox was ended by signal {number}"),
-        ExitKind::NotStarted { reason, message } => format!("{reason}: {message}"),
-        ExitKind::Lost { message } => message.clone(),
-    }
 }
 
 /// Whether the registry says that there is no such pod any more.

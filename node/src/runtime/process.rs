@@ -1,6 +1,8 @@
 //! The process provider: each sandbox is a process of the host under a monitor of its own.
 
+mod lost;
 mod sweep;
+mod trial;
 
 use std::{
     fs, io,
@@ -14,7 +16,7 @@ use std::{
 
 use boss_base::clock::Clock;
 use boss_proto::{
-    intent::{ArtifactType, Isolation, NetworkMode, Reason, SandboxClass},
+    intent::{Reason, SandboxClass},
     v1,
 };
 use futures_util::future::BoxFuture;
@@ -181,35 +183,6 @@ impl ProcessRuntime {
         }
     }
 
-    /// Its monitor died without an exit file. Kills what is left of it and writes down what is known.
-    async fn bury_lost(&self, id: &SandboxId) -> Result<Exit, Error> {
-        let dir = self.dir(id);
-        let state: Option<State> = read_if_whole(&dir, files::STATE)?;
-        let plan: Option<Plan> = read_if_whole(&dir, files::PLAN)?;
-        let groups = plan.map(|plan| plan.cgroups).unwrap_or_default();
-        sweep::kill_until_absent(id, state.as_ref(), &groups).await?;
-        for group in &groups {
-            let _ = cgroup::remove(group);
-        }
-        let message = match &state {
-            Some(state) if state.boot_id != crate::sandbox::proc_stat::boot_id() => "the machine was restarted",
-            Some(_) => "the sandbox's monitor was killed, and the sandbox with it",
-            None => "the sandbox's monitor ended before it started anything",
-        };
-        let exit = Exit {
-            how: ExitKind::Lost { message: message.to_owned() },
-            started_at_us: state.as_ref().map_or(0, |state| state.running.started_at_us),
-            finished_at_us: self.settings.clock.unix_millis() * 1_000,
-        };
-        let fence = state.map(|state| state.fence).unwrap_or(crate::sandbox::Fence {
-            uid: id.uid.clone(),
-            generation: 0,
-            attempt: id.attempt,
-        });
-        files::write(&dir, files::EXIT, &Ended { format: FORMAT, fence, exit: exit.clone() }).map_err(unknown)?;
-        Ok(exit)
-    }
-
     async fn wait_now(&self, id: &SandboxId) -> Result<Exit, Error> {
         loop {
             match Connection::open(&self.dir(id)).await {
@@ -286,40 +259,6 @@ impl ProcessRuntime {
         }
         found.sort();
         Ok(found)
-    }
-
-    /// Runs a program of our own from start to end, and takes the time.
-    async fn trial(&self) -> Result<(), Error> {
-        let id = SandboxId { uid: "probe".to_owned(), attempt: 1 };
-        self.remove_now(&id).await?;
-        let spec = trial_spec(id.clone(), self.settings.own_program.display().to_string());
-        self.prepare_now(&spec)?;
-        let result = match self.start_new(&id).await {
-            Ok(_) => self.wait_now(&id).await,
-            Err(error) => Err(error),
-        };
-        self.remove_now(&id).await?;
-        match result? {
-            exit if exit.is_success() => Ok(()),
-            exit => Err(Error::sandbox(Reason::StartFailed, format!("a trial run failed: {:?}", exit.how))),
-        }
-    }
-
-    async fn probe_now(&self) -> v1::Provider {
-        let trial = self.trial().await;
-        v1::Provider {
-            name: self.name().to_owned(),
-            classes: vec![SandboxClass::Process.to_string()],
-            healthy: trial.is_ok(),
-            reason: trial.err().map(|error| error.to_string()).unwrap_or_default(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            artifact_types: vec![ArtifactType::Executable.to_string()],
-            network_modes: vec![NetworkMode::Host.to_string()],
-            isolation_levels: vec![Isolation::SharedHost.to_string()],
-            start_latency_us: self.start_latency_us.load(Ordering::Relaxed),
-            concurrency_max: self.settings.concurrency_max,
-            devices: Vec::new(),
-        }
     }
 }
 
@@ -422,23 +361,5 @@ fn folders(dir: &Path) -> io::Result<Vec<String>> {
         Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
         Err(error) => Err(error),
-    }
-}
-
-fn trial_spec(id: SandboxId, program: String) -> Spec {
-    Spec {
-        id,
-        generation: 0,
-        namespace: String::new(),
-        name: "probe".to_owned(),
-        container: String::new(),
-        program,
-        args: vec!["--version".to_owned()],
-        env: Vec::new(),
-        working_dir: None,
-        rlimits: Vec::new(),
-        limits: crate::sandbox::spec::Limits::default(),
-        restart_policy: "Never".to_owned(),
-        failures_before: 0,
     }
 }
