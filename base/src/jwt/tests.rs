@@ -1,3 +1,5 @@
+//! Tokens that must pass and tokens that must not.
+
 use serde_json::{Value, json};
 
 use super::*;

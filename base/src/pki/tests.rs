@@ -1,3 +1,5 @@
+//! Certificates as issued and as read back.
+
 use super::*;
 use crate::tls::{Identity, PeerCertificate, Pem};
 

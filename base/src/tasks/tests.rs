@@ -1,3 +1,5 @@
+//! Names, failures and the end of tasks.
+
 use super::*;
 
 const SOON: Duration = Duration::from_secs(5);

@@ -1,3 +1,5 @@
+//! Handshakes over loopback: trust, reload, bounds.
+
 use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;

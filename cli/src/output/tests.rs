@@ -1,3 +1,5 @@
+//! What tables show, case by case.
+
 use boss_proto::{kind::Kind, manifest};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Plans, folders and what is refused.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Manifests and each way in which they can be wrong.
+
 use proptest::{collection::btree_map, prelude::*};
 
 use super::*;
