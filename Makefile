@@ -74,7 +74,6 @@ delete-example: ## Delete the example
 	$(BOSSCTL) delete -f $(EXAMPLE)
 
 bench: build ## Measure failover, pod start and idle cost on this machine
-	$(CARGO) build --locked --release -p boss-chaos-tests
 	$(RELEASE)/boss-bench all
 
 clean-dev: ## Stop the cluster of the state folder and delete it
