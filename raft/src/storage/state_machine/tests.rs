@@ -270,7 +270,7 @@ async fn a_missing_store_is_rebuilt() {
 #[tokio::test]
 async fn a_store_with_a_changed_row_is_rebuilt() {
     rebuilds_after(|server| {
-        let mut storage = SledStorage::open(&server.path("state")).unwrap();
+        let mut storage = open_when_unlocked(&server.path("state"));
         let meta = storage.meta().unwrap().unwrap();
         let row = Row { key: b"4default".to_vec(), value: Some(vec![8, 99].into()) };
         storage.write(&[row], Some(&meta)).unwrap();
@@ -280,7 +280,18 @@ async fn a_store_with_a_changed_row_is_rebuilt() {
 
 #[tokio::test]
 async fn a_store_that_was_left_half_replaced_is_rebuilt() {
-    rebuilds_after(|server| SledStorage::open(&server.path("state")).unwrap().write(&[], None).unwrap()).await;
+    rebuilds_after(|server| open_when_unlocked(&server.path("state")).write(&[], None).unwrap()).await;
+}
+
+/// sled releases its lock a little after its last user has gone, and nothing tells when.
+fn open_when_unlocked(path: &std::path::Path) -> SledStorage {
+    for _ in 0..1_000 {
+        match SledStorage::open(path) {
+            Err(crate::storage::store::StoreError::Locked) => std::thread::park_timeout(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the store stays locked");
 }
 
 #[tokio::test]
