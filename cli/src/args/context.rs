@@ -1,0 +1,45 @@
+//! The command line of contexts. Knows no command's work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// The clusters that you work with.
+#[derive(Debug, Subcommand)]
+pub enum Context {
+    /// Show all contexts; a star marks the current one
+    List,
+    /// Show the name of the current context
+    Current,
+    /// Make a context the current one
+    Use {
+        /// Its name
+        name: String,
+    },
+    /// Add a context, or change the given parts of one
+    Set(SetContext),
+    /// Forget a context; the files that it names stay
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// A context to add or change.
+#[derive(Debug, Clone, Args)]
+pub struct SetContext {
+    /// Its name
+    pub name: String,
+    /// The file with the certificate of the cluster's authority
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The file with a token
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "key"])]
+    pub token_file: Option<PathBuf>,
+    /// The file with a client certificate
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// The file with its key
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+}
