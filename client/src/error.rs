@@ -289,7 +289,7 @@ mod tests {
             field: "spec.x".into(),
             hint: "do y".into(),
             current_revision: 7,
-            retryable: false,
+            ..ErrorInfo::default()
         }
     }
 
