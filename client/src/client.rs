@@ -221,7 +221,7 @@ impl Client {
     /// One object, as fresh as `read` demands.
     pub async fn get_at(&self, key: &Key, read: Read) -> Result<v1::Object, Error> {
         let (consistency, min_revision) = read.to_proto();
-        let request = v1::GetRequest { key: Some(key.to_proto()), consistency, min_revision };
+        let request = v1::GetRequest { key: Some(key.to_proto()), consistency, min_revision, at_revision: None };
         let answer = self.ask(request, |channel, request| async move { registry(channel).get(request).await }).await?;
         self.saw(answer.revision);
         answer.object.ok_or_else(|| incomplete("an answer without its object"))

@@ -14,7 +14,7 @@ use boss_proto::{
 
 use super::{
     decide::{Answer, Verdict, decide},
-    history::{Event, EventKind},
+    history::{Event, EventId, EventKind},
     outcome::{Outcome, Rejection},
     rbac,
     record::Record,
@@ -109,7 +109,8 @@ fn commit(
         (Some(_), Standing::Stands) => EventKind::Modified,
     };
     let time_ms = state.registry.time_ms;
-    let event = Arc::new(Event { revision: record.revision, kind, record: record.clone(), previous, time_ms });
+    let EventId { revision, ordinal } = state.registry.history().next_id(record.revision);
+    let event = Arc::new(Event { revision, ordinal, kind, record: record.clone(), previous, time_ms });
     state.registry.put_event(event.clone());
     changes.push(Change::Event(event));
     remember(state, operation, record, effect_kind(standing, answer), changes);

@@ -131,7 +131,8 @@ fn remembered(registry: &Registry, operation: &Operation, caller: &Caller, key: 
 
 /// The answer that the first call got: from the history, else from the object as it is now, else what is known of it.
 fn answer_again(registry: &Registry, effect: &Effect) -> Outcome {
-    let then = registry.history().at(effect.revision).map(|event| &event.record);
+    let then =
+        registry.history().at(effect.revision).map(|event| &event.record).find(|record| record.key == effect.key);
     let now = registry.get(&effect.key).filter(|record| record.uid() == effect.uid);
     let record = then.or(now).cloned().or_else(|| remains(effect));
     let Some(record) = record else {

@@ -23,11 +23,29 @@ pub enum EventKind {
     Deleted,
 }
 
+/// Place of an event in the history: the events of a transaction have one revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// Revision of the change.
+    pub revision: Revision,
+    /// Counts the events of one revision from 0.
+    pub ordinal: u32,
+}
+
+impl EventId {
+    /// After every event of the revision.
+    const fn end_of(revision: Revision) -> Self {
+        Self { revision, ordinal: u32::MAX }
+    }
+}
+
 /// One change of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Revision of the change.
     pub revision: Revision,
+    /// Counts the events of one revision from 0.
+    pub ordinal: u32,
     /// What happened.
     pub kind: EventKind,
     /// The object after the change; for a deletion its last state, with the revision of the deletion.
@@ -45,6 +63,12 @@ impl Event {
         &self.record.key
     }
 
+    /// Its place.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        EventId { revision: self.revision, ordinal: self.ordinal }
+    }
+
     /// What it weighs in the bound of the history, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -56,6 +80,7 @@ impl Event {
         Digest::of(&[
             b"event",
             &self.revision.0.to_le_bytes(),
+            &self.ordinal.to_le_bytes(),
             &[self.kind as u8],
             &self.time_ms.to_le_bytes(),
             &self.record.digest().to_bytes(),
@@ -111,14 +136,14 @@ pub struct Expired {
     pub current: Revision,
 }
 
-type ByRevision = RedBlackTreeMapSync<u64, Arc<Event>>;
+type ById = RedBlackTreeMapSync<EventId, Arc<Event>>;
 
 /// The latest events. Cloning costs nothing; a clone never changes.
 #[derive(Debug, Clone)]
 pub struct History {
-    all: ByRevision,
-    by_kind: HashTrieMapSync<Kind, ByRevision>,
-    by_node: HashTrieMapSync<NodeName, ByRevision>,
+    all: ById,
+    by_kind: HashTrieMapSync<Kind, ById>,
+    by_node: HashTrieMapSync<NodeName, ById>,
     bytes: usize,
     /// Events at or below it may be missing.
     floor: Revision,
@@ -127,7 +152,7 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self {
-            all: ByRevision::new_sync(),
+            all: ById::new_sync(),
             by_kind: HashTrieMapSync::new_sync(),
             by_node: HashTrieMapSync::new_sync(),
             bytes: 0,
@@ -161,8 +186,8 @@ impl History {
         self.bytes
     }
 
-    /// At most `max` events of interest after `revision`, oldest first. Fewer than `max` means that there are no more.
-    /// `current` is the registry's revision, for the error.
+    /// About `max` events of interest after `revision`, oldest first; more only to keep the events of one revision
+    /// together. Fewer than `max` means that there are no more. `current` is the registry's revision, for the error.
     pub fn after(
         &self,
         revision: Revision,
@@ -178,8 +203,19 @@ impl History {
             None => self.by_kind.get(&interest.kind),
         };
         let Some(events) = events else { return Ok(Vec::new()) };
-        let later = events.range((std::ops::Bound::Excluded(revision.0), std::ops::Bound::Unbounded));
-        Ok(later.map(|(_, event)| event).filter(|event| interest.matches(event)).take(max).cloned().collect())
+        let mut found: Vec<Arc<Event>> = Vec::new();
+        for event in later_in(events, revision).filter(|event| interest.matches(event)) {
+            if found.len() >= max && found.last().is_some_and(|last| last.revision != event.revision) {
+                break;
+            }
+            found.push(event.clone());
+        }
+        Ok(found)
+    }
+
+    /// Every event after `revision`, whatever it is about, oldest first.
+    pub fn all_after(&self, revision: Revision) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+        later_in(&self.all, revision)
     }
 
     /// Every event, oldest first.
@@ -187,10 +223,16 @@ impl History {
         self.all.values()
     }
 
-    /// The event of one revision, if it is still there.
-    #[must_use]
-    pub fn at(&self, revision: Revision) -> Option<&Arc<Event>> {
-        self.all.get(&revision.0)
+    /// The events of one revision that are still there.
+    pub fn at(&self, revision: Revision) -> impl Iterator<Item = &Arc<Event>> {
+        let range = EventId { revision, ordinal: 0 }..=EventId::end_of(revision);
+        self.all.range(range).map(|(_, event)| event)
+    }
+
+    /// The place of the next event of this revision, which is the newest one.
+    pub(super) fn next_id(&self, revision: Revision) -> EventId {
+        let last = self.all.last().map(|(id, _)| *id).filter(|id| id.revision == revision);
+        EventId { revision, ordinal: last.map_or(0, |last| last.ordinal + 1) }
     }
 
     pub(super) fn set_floor(&mut self, floor: Revision) {
@@ -199,11 +241,11 @@ impl History {
 
     pub(super) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.bytes();
-        edit(&mut self.by_kind, event.key().kind, |events| events.insert_mut(event.revision.0, event.clone()));
+        edit(&mut self.by_kind, event.key().kind, |events| events.insert_mut(event.id(), event.clone()));
         for node in event.nodes() {
-            edit(&mut self.by_node, node, |events| events.insert_mut(event.revision.0, event.clone()));
+            edit(&mut self.by_node, node, |events| events.insert_mut(event.id(), event.clone()));
         }
-        self.all.insert_mut(event.revision.0, event);
+        self.all.insert_mut(event.id(), event);
     }
 
     /// Takes the oldest event away if the history is above a bound at registry time `now_ms`.
@@ -213,22 +255,27 @@ impl History {
         if !too_old && self.all.size() <= limits.history_events_max && self.bytes <= limits.history_bytes_max {
             return None;
         }
-        self.all.remove_mut(&oldest.revision.0);
+        self.all.remove_mut(&oldest.id());
         self.bytes -= oldest.bytes();
         self.floor = oldest.revision;
-        edit(&mut self.by_kind, oldest.key().kind, |events| events.remove_mut(&oldest.revision.0));
+        edit(&mut self.by_kind, oldest.key().kind, |events| events.remove_mut(&oldest.id()));
         for node in oldest.nodes() {
-            edit(&mut self.by_node, node, |events| events.remove_mut(&oldest.revision.0));
+            edit(&mut self.by_node, node, |events| events.remove_mut(&oldest.id()));
         }
         Some(oldest)
     }
 }
 
+fn later_in(events: &ById, revision: Revision) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+    let later = events.range((std::ops::Bound::Excluded(EventId::end_of(revision)), std::ops::Bound::Unbounded));
+    later.map(|(_, event)| event)
+}
+
 /// Changes the events under one key; drops the key with its last event.
 fn edit<K: std::hash::Hash + Eq + Clone, T>(
-    index: &mut HashTrieMapSync<K, ByRevision>,
+    index: &mut HashTrieMapSync<K, ById>,
     key: K,
-    change: impl FnOnce(&mut ByRevision) -> T,
+    change: impl FnOnce(&mut ById) -> T,
 ) {
     match index.get_mut(&key) {
         Some(events) => {
@@ -238,7 +285,7 @@ fn edit<K: std::hash::Hash + Eq + Clone, T>(
             }
         }
         None => {
-            let mut events = ByRevision::new_sync();
+            let mut events = ById::new_sync();
             change(&mut events);
             index.insert_mut(key, events);
         }

@@ -18,7 +18,7 @@ use super::{
     apply::Position,
     digest::Digest,
     feasible::Used,
-    history::{Event, Expired, History, Interest},
+    history::{Event, EventId, Expired, History, Interest},
     limits::Limits,
     nodes::ByNode,
     rbac,
@@ -38,10 +38,10 @@ pub enum Change {
     },
     /// The history has this event more.
     Event(Arc<Event>),
-    /// The history has the event of this revision no more.
+    /// The history has this event no more.
     EventEvicted {
         /// Of the event.
-        revision: Revision,
+        id: EventId,
         /// Whether it held the object before it.
         has_previous: bool,
     },
@@ -222,8 +222,8 @@ impl Registry {
         &self.history
     }
 
-    /// At most `max` events of interest after `revision`, oldest first. Fewer than `max` means that there are no more
-    /// up to [`Registry::revision`].
+    /// About `max` events of interest after `revision`, oldest first; the events of one revision stay together. Fewer
+    /// than `max` means that there are no more up to [`Registry::revision`].
     pub fn events_after(
         &self,
         revision: Revision,
@@ -297,7 +297,7 @@ impl Registry {
     pub(super) fn evict(&mut self, changes: &mut Vec<Change>) {
         while let Some(event) = self.history.evict(self.time_ms, &self.limits) {
             self.digest = self.digest.minus(event.digest());
-            changes.push(Change::EventEvicted { revision: event.revision, has_previous: event.previous.is_some() });
+            changes.push(Change::EventEvicted { id: event.id(), has_previous: event.previous.is_some() });
         }
         while let Some((key, effect)) = self.requests.evict(self.time_ms, &self.limits) {
             self.digest = self.digest.minus(requests::digest(key, &effect));

@@ -13,7 +13,7 @@ use prost::Message;
 use super::{
     apply::Position,
     digest::Digest,
-    history::{Event, EventKind},
+    history::{Event, EventId, EventKind},
     limits::Limits,
     record::Record,
     registry::{Change, Registry, State},
@@ -150,12 +150,9 @@ pub fn rows_of(change: &Change) -> Vec<Row> {
     match change {
         Change::Object { key, now } => vec![object_row(key, now.as_ref())],
         Change::Event(event) => event_rows(event).collect(),
-        Change::EventEvicted { revision, has_previous } => {
-            let key = has_previous.then(|| event_key(*revision, EventPart::Previous));
-            key.into_iter()
-                .chain([event_key(*revision, EventPart::Event)])
-                .map(|key| Row { key, value: None })
-                .collect()
+        Change::EventEvicted { id, has_previous } => {
+            let key = has_previous.then(|| event_key(*id, EventPart::Previous));
+            key.into_iter().chain([event_key(*id, EventPart::Event)]).map(|key| Row { key, value: None }).collect()
         }
         Change::Request(key, effect) => vec![request_row(*key, effect)],
         Change::RequestEvicted(key) => vec![Row { key: request_key(*key), value: None }],
@@ -176,10 +173,20 @@ enum EventPart {
     Event = 1,
 }
 
-fn event_key(revision: Revision, part: EventPart) -> Vec<u8> {
-    let mut key = key_with(prefix::EVENT, &revision.0.to_be_bytes());
+fn event_key(id: EventId, part: EventPart) -> Vec<u8> {
+    let mut key = key_with(prefix::EVENT, &id.revision.0.to_be_bytes());
+    key.extend_from_slice(&id.ordinal.to_be_bytes());
     key.push(part as u8);
     key
+}
+
+/// Reads what [`event_key`] wrote after the prefix.
+fn event_id(rest: &[u8]) -> Option<(EventId, u8)> {
+    let (revision, rest) = rest.split_first_chunk::<8>()?;
+    let (ordinal, rest) = rest.split_first_chunk::<4>()?;
+    let [part] = rest else { return None };
+    let id = EventId { revision: Revision(u64::from_be_bytes(*revision)), ordinal: u32::from_be_bytes(*ordinal) };
+    Some((id, *part))
 }
 
 fn request_key(key: RequestKey) -> Vec<u8> {
@@ -198,11 +205,11 @@ fn event_rows(event: &Arc<Event>) -> impl Iterator<Item = Row> + use<> {
         record: event.record.encoded.clone(),
         has_previous: event.previous.is_some(),
     };
-    let previous = event.previous.as_ref().map(|previous| Row {
-        key: event_key(event.revision, EventPart::Previous),
-        value: Some(previous.encoded.clone()),
-    });
-    let event = Row { key: event_key(event.revision, EventPart::Event), value: Some(row.encode_to_vec().into()) };
+    let previous = event
+        .previous
+        .as_ref()
+        .map(|previous| Row { key: event_key(event.id(), EventPart::Previous), value: Some(previous.encoded.clone()) });
+    let event = Row { key: event_key(event.id(), EventPart::Event), value: Some(row.encode_to_vec().into()) };
     previous.into_iter().chain([event])
 }
 
@@ -226,8 +233,8 @@ fn epoch_row(namespace: &str, revision: Option<Revision>) -> Row {
 pub struct Loader {
     state: State,
     expected: Digest,
-    /// Object before the event of this revision, until the event's own row comes.
-    previous: Option<(Revision, Arc<Record>)>,
+    /// Object before the event of this place, until the event's own row comes.
+    previous: Option<(EventId, Arc<Record>)>,
 }
 
 impl Loader {
@@ -271,10 +278,9 @@ impl Loader {
     }
 
     fn event(&mut self, rest: &[u8], value: Bytes) -> Result<(), &'static str> {
-        let (part, revision) = rest.split_last().ok_or("its key is no revision")?;
-        let revision = Revision(u64::from_be_bytes(revision.try_into().map_err(|_| "its key is no revision")?));
-        if *part == EventPart::Previous as u8 {
-            self.previous = Some((revision, self.share(value)?));
+        let (id, part) = event_id(rest).ok_or("its key is no place in the history")?;
+        if part == EventPart::Previous as u8 {
+            self.previous = Some((id, self.share(value)?));
             return Ok(());
         }
         let row = EventRow::decode(value).map_err(|_| "it is no event")?;
@@ -284,13 +290,15 @@ impl Loader {
             kind if kind == EventKind::Deleted as u32 => EventKind::Deleted,
             _ => return Err("its kind is unknown"),
         };
-        let previous = self.previous.take().filter(|(of, _)| *of == revision).map(|(_, record)| record);
+        let previous = self.previous.take().filter(|(of, _)| *of == id).map(|(_, record)| record);
         if previous.is_some() != row.has_previous {
             return Err("the object before it is missing");
         }
         // The row holds more than the object: a slice of it would pin the rest.
         let record = self.share(Bytes::copy_from_slice(&row.record))?;
-        self.state.registry.put_event(Arc::new(Event { revision, kind, record, previous, time_ms: row.time_ms }));
+        let EventId { revision, ordinal } = id;
+        let event = Event { revision, ordinal, kind, record, previous, time_ms: row.time_ms };
+        self.state.registry.put_event(Arc::new(event));
         Ok(())
     }
 

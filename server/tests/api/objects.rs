@@ -171,6 +171,7 @@ async fn a_local_read_waits_for_the_revision_that_it_asks_for() {
     let mut registry = cluster.admin(0);
     let created = create(&mut registry, pod("web", "")).await.unwrap();
     let local = |min_revision: u64| GetRequest {
+        at_revision: None,
         key: Some(key("Pod", "default", "web")),
         consistency: boss_proto::v1::Consistency::Local.into(),
         min_revision,
