@@ -6,6 +6,7 @@ use boss_proto::{
 };
 use clap::ValueEnum;
 
+mod config_map;
 mod describe;
 mod event;
 mod namespace;
@@ -109,6 +110,7 @@ fn cells(object: &v1::Object, format: Format, now: u64) -> Vec<String> {
         Some(Body::Node(node)) => node::cells(node, wide, now),
         Some(Body::Namespace(namespace)) => namespace::cells(namespace, now),
         Some(Body::Event(event)) => event::cells(event, wide, now),
+        Some(Body::ConfigMap(map)) => config_map::cells(map, now),
         Some(Body::ServiceAccount(account)) => namespace::account_cells(account, now),
         Some(Body::Role(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),
         Some(Body::ClusterRole(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),

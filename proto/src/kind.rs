@@ -9,6 +9,8 @@ pub enum Kind {
     ClusterRole,
     /// Gives a [`Kind::ClusterRole`] to subjects everywhere.
     ClusterRoleBinding,
+    /// Keys and values for programs.
+    ConfigMap,
     /// Something that happened to an object.
     Event,
     /// A scope for names.
@@ -34,9 +36,10 @@ struct Names {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::ClusterRole,
         Kind::ClusterRoleBinding,
+        Kind::ConfigMap,
         Kind::Event,
         Kind::Namespace,
         Kind::Node,
@@ -50,6 +53,7 @@ impl Kind {
         let (kind, plural, short, namespaced): (_, _, &'static [&'static str], _) = match self {
             Kind::ClusterRole => ("ClusterRole", "clusterroles", &[], false),
             Kind::ClusterRoleBinding => ("ClusterRoleBinding", "clusterrolebindings", &[], false),
+            Kind::ConfigMap => ("ConfigMap", "configmaps", &["cm"], true),
             Kind::Event => ("Event", "events", &["ev"], true),
             Kind::Namespace => ("Namespace", "namespaces", &["ns"], false),
             Kind::Node => ("Node", "nodes", &["no"], false),

@@ -12,6 +12,8 @@ pub const LABEL_VALUE_LEN_MAX: usize = 63;
 pub const LABELS_MAX: usize = 64;
 /// All annotations of one object together.
 pub const ANNOTATIONS_BYTES_MAX: usize = 64 * 1024;
+/// A key of a config map: a file name.
+pub const CONFIG_KEY_LEN_MAX: usize = 253;
 /// Finalizers of one object.
 pub const FINALIZERS_MAX: usize = 16;
 /// Owners of one object.

@@ -112,7 +112,7 @@ macro_rules! bodies {
         }
     };
 }
-bodies!(Namespace, Pod, Node, Event, ServiceAccount, Role, ClusterRole, RoleBinding, ClusterRoleBinding);
+bodies!(Namespace, Pod, Node, Event, ConfigMap, ServiceAccount, Role, ClusterRole, RoleBinding, ClusterRoleBinding);
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use boss_chaos_tests::{
 use boss_proto::v1;
 
 /// The examples that the test below knows the goal of.
-const CHECKED: [&str; 5] = ["limits.yaml", "namespace.yaml", "process-pod.yaml", "rbac.yaml", "restarting.yaml"];
+const CHECKED: [&str; 6] =
+    ["config-map.yaml", "limits.yaml", "namespace.yaml", "process-pod.yaml", "rbac.yaml", "restarting.yaml"];
 
 #[test]
 fn every_example_is_checked_and_says_what_it_shows() {
@@ -31,6 +32,7 @@ async fn the_examples_do_what_they_say() {
     for name in CHECKED {
         bossctl.succeed(&["apply", "-f", &example(name)]).await;
     }
+    check_config_map(&cluster).await;
     check_sleeper(&cluster).await;
     check_limits(&cluster, &bossctl).await;
     check_namespace(&cluster).await;
@@ -42,6 +44,12 @@ async fn the_examples_do_what_they_say() {
     for name in ["sleeper", "limited", "restarting"] {
         cluster.wait_until_gone::<v1::Pod>("default", name).await;
     }
+}
+
+async fn check_config_map(cluster: &Cluster) {
+    let map = cluster.admin().get::<v1::ConfigMap>("default", "greeting").await.expect("it was applied");
+    assert_eq!(map.data["text"], "Hello,\nworld.\n");
+    assert_eq!(map.binary_data["seal.bin"].as_ref(), [0, 1, 2, 3, 4]);
 }
 
 async fn check_sleeper(cluster: &Cluster) {

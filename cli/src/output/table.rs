@@ -2,7 +2,7 @@
 
 use boss_proto::{kind::Kind, v1};
 
-use super::{Format, cells, clean, event, namespace, node, pod, rbac};
+use super::{Format, cells, clean, config_map, event, namespace, node, pod, rbac};
 
 const GAP: &str = "   ";
 
@@ -108,6 +108,7 @@ fn kind_headers(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Namespace => namespace::HEADERS,
         Kind::ServiceAccount => namespace::ACCOUNT_HEADERS,
         Kind::Event => event::HEADERS,
+        Kind::ConfigMap => config_map::HEADERS,
         Kind::Role | Kind::ClusterRole => rbac::ROLE_HEADERS,
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::BINDING_HEADERS,
     };

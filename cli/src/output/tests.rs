@@ -101,6 +101,7 @@ fn the_small_kinds_have_tables_too() {
     for (kind, row) in [
         ("kind: Namespace", "x      Active   -"),
         ("kind: ServiceAccount", "x      -"),
+        ("kind: ConfigMap\ndata: { a: '', b: c }\nbinaryData: { d: AAE= }", "x      3      -"),
         ("kind: Role\nrules: [{ verbs: [get] }]", "x      1       -"),
         ("kind: ClusterRole", "x      0       -"),
         ("kind: RoleBinding\nroleRef: { kind: Role, name: r }", "x      Role/r   -"),

@@ -190,6 +190,19 @@ fn times_are_written_with_z_and_user_text_is_left_alone() {
 }
 
 #[test]
+fn keys_of_a_config_map_are_the_users_own_words() {
+    let text = "apiVersion: boss.dev/v1\nkind: ConfigMap\nmetadata: { name: x }\n\
+                data: { startTime: 2026+00:00, kind: Pod }\nbinaryData: { b: AAE= }\n";
+    let object = from_yaml(text).unwrap().remove(0);
+    let value = to_value(&object);
+    assert_eq!(value["data"]["startTime"], "2026+00:00");
+    assert_eq!(value["binaryData"]["b"], "AAE=");
+    let Some(Body::ConfigMap(map)) = &object.body else { panic!("{object:?}") };
+    assert_eq!(map.binary_data["b"].as_ref(), [0, 1]);
+    assert_eq!(from_yaml(&to_yaml(&object)).unwrap(), [object]);
+}
+
+#[test]
 fn every_kind_survives_yaml_and_json() {
     for kind in Kind::ALL {
         let text = format!("apiVersion: boss.dev/v1\nkind: {kind}\nmetadata:\n  name: x\n");

@@ -19,6 +19,7 @@ pub(super) fn fill(object: &mut Object) {
         Some(Body::Event(event)) => event.count = event.count.max(1),
         Some(
             Body::Namespace(_)
+            | Body::ConfigMap(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)
             | Body::ClusterRole(_)

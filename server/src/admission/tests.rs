@@ -1,6 +1,6 @@
 //! Each bad input, and what good input becomes.
 
-use boss_proto::{manifest, object::Resource, raft::v1::Command};
+use boss_proto::{limits::CONFIG_KEY_LEN_MAX, manifest, object::Resource, raft::v1::Command};
 use boss_raft::state::{Outcome, Position, State, apply};
 
 use super::*;
@@ -311,6 +311,19 @@ fn every_wrong_field_of_the_other_kinds_is_named() {
     let event = "kind: Event\nmetadata: {name: e}\ninvolvedObject: {kind: Pod, name: p}";
     check_invalid(&format!("{event}\nreason: not a word\ntype: Normal"), "reason");
     check_invalid(&format!("{event}\nreason: X\ntype: Loud"), "type");
+}
+
+#[test]
+fn keys_of_config_maps_are_file_names_and_there_once() {
+    let map = |text: &str| format!("kind: ConfigMap\nmetadata: {{name: m}}\n{text}");
+    let longest = "k".repeat(CONFIG_KEY_LEN_MAX);
+    try_create(&admin(), &map(&format!("data: {{a-b_c.D1: x, {longest}: y}}\nbinaryData: {{b: AAE=}}"))).unwrap();
+    check_invalid(&map("data: {'': x}"), r#"data[""]"#);
+    check_invalid(&map("data: {..: x}"), r#"data[".."]"#);
+    check_invalid(&map("data: {a/b: x}"), r#"data["a/b"]"#);
+    check_invalid(&map("binaryData: {ä: AAE=}"), r#"binaryData["ä"]"#);
+    check_invalid(&map(&format!("data: {{{longest}k: y}}")), &format!(r#"data["{longest}k"]"#));
+    check_invalid(&map("data: {a: x}\nbinaryData: {a: AAE=}"), r#"binaryData["a"]"#);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
     match object.body.as_ref() {
         Some(Body::Pod(pod)) => pod::check(pod, report),
         Some(Body::Node(node)) => node::check(node, report),
+        Some(Body::ConfigMap(map)) => small::check_config_map(map, report),
         Some(Body::Event(event)) => small::check_event(event, report),
         Some(Body::Role(role)) => rbac::check_role(&role.rules, rbac::Scope::Namespace, report),
         Some(Body::ClusterRole(role)) => rbac::check_role(&role.rules, rbac::Scope::Cluster, report),
@@ -52,6 +53,7 @@ pub(super) fn status(object: &Object, report: &mut Report) {
         Some(Body::Namespace(_)) => {}
         Some(
             Body::Event(_)
+            | Body::ConfigMap(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)
             | Body::ClusterRole(_)

@@ -94,7 +94,7 @@ fn named(name: &str) -> ObjectMeta {
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 4] = ["create", "update", "patch", "delete"];
 /// What people who run workloads work with.
-const WORKLOADS: [&str; 2] = ["pods", "serviceaccounts"];
+const WORKLOADS: [&str; 3] = ["pods", "configmaps", "serviceaccounts"];
 /// What they look at besides.
 const AROUND: [&str; 4] = ["pods/status", "events", "namespaces", "nodes"];
 

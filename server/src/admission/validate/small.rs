@@ -1,6 +1,10 @@
-//! What events may say.
+//! What events and config maps may say.
 
-use boss_proto::{kind::Kind, v1::Event};
+use boss_proto::{
+    kind::Kind,
+    limits::CONFIG_KEY_LEN_MAX,
+    v1::{ConfigMap, Event},
+};
 
 use super::Report;
 
@@ -27,5 +31,34 @@ pub(super) fn check_event(event: &Event, report: &mut Report) {
     }
     if !matches!(event.r#type.as_str(), "Normal" | "Warning") {
         report.add("type", format!("is {:?}", event.r#type), "use Normal or Warning");
+    }
+}
+
+/// Keys become file names and environment variables; how much they hold is bounded by the object's own size.
+pub(super) fn check_config_map(map: &ConfigMap, report: &mut Report) {
+    let texts = map.data.keys().map(|key| ("data", key));
+    let bytes = map.binary_data.keys().map(|key| ("binaryData", key));
+    for (field, key) in texts.chain(bytes) {
+        if let Some((problem, hint)) = wrong_config_key(key) {
+            report.add(format!("{field}[{key:?}]"), problem, hint);
+        }
+    }
+    for key in map.binary_data.keys().filter(|key| map.data.contains_key(*key)) {
+        report.add(format!("binaryData[{key:?}]"), "is in data too", "keep one of them");
+    }
+}
+
+fn wrong_config_key(key: &str) -> Option<(String, &'static str)> {
+    let is_file_name = key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
+    match key {
+        "" => Some(("has an empty key".to_owned(), "name the value")),
+        "." | ".." => Some(("is no file name".to_owned(), "choose another key")),
+        _ if key.len() > CONFIG_KEY_LEN_MAX => {
+            Some((format!("has a key of {} characters, the limit is {CONFIG_KEY_LEN_MAX}", key.len()), "shorten it"))
+        }
+        _ if !is_file_name => {
+            Some(("has other characters than a file name".to_owned(), "use letters, digits, '-', '_' and '.'"))
+        }
+        _ => None,
     }
 }
