@@ -33,6 +33,29 @@ impl FromStr for ServerId {
     }
 }
 
+/// One life of a cluster: a restore from a snapshot begins a new one. Members, watches and page tokens of another life
+/// are refused: they know of writes that never happened in this one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    /// Of a cluster that was never restored.
+    pub const FIRST: Incarnation = Incarnation(0);
+
+    /// A fresh one, for a restore. Random: two restores of one snapshot are two lives.
+    #[must_use]
+    pub fn random() -> Self {
+        // The first half of a version 4 UUID carries its version and so is never 0.
+        Self(uuid::Uuid::new_v4().as_u64_pair().0)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 macro_rules! display_number {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {

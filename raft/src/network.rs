@@ -17,6 +17,8 @@ mod metadata {
     pub(super) const FROM: &str = "boss-from-server";
     /// The server that the call is meant for: an address may have been given to another one.
     pub(super) const TO: &str = "boss-to-server";
+    /// The life of the cluster that the caller belongs to; a caller without a state has none yet.
+    pub(super) const INCARNATION: &str = "boss-incarnation";
 }
 
 /// A message between peers: entries of one read plus their frames; above gRPC's default, far below a snapshot.

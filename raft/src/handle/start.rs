@@ -71,6 +71,7 @@ async fn start_in(
         limits: state::Limits::default(),
     })
     .await?;
+    let peers = peers.of(published.clone());
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
         .map_err(|fatal| StartError::Consensus(fatal.to_string()))?;

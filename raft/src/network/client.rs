@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     codec::{log_id_to_proto, stored_membership_to_proto, vote_from_proto, vote_to_proto},
-    storage::SnapshotFile,
+    storage::{Published, SnapshotFile},
     types::{Address, Member, SnapshotMeta, TypeConfig, Vote},
 };
 
@@ -55,6 +55,8 @@ pub struct Peers {
     dialer: PeerDialer,
     cluster: AsciiMetadataValue,
     from: ServerId,
+    /// The state that says which life of the cluster this server belongs to.
+    published: Option<Published>,
     /// How long an append may stay without an answer: a disk may be slow, a peer that hangs must be given up.
     append_timeout: Duration,
     channels: Arc<Mutex<HashMap<ServerId, (Member, Channel)>>>,
@@ -93,7 +95,14 @@ impl Peers {
         append_timeout: Duration,
     ) -> Result<Self, BadClusterId> {
         let cluster = cluster_id.as_str().parse().map_err(|_| BadClusterId(cluster_id.clone()))?;
-        Ok(Self { dialer, cluster, from, append_timeout, channels: Arc::default(), acknowledged: Arc::default() })
+        let (channels, acknowledged) = (Arc::default(), Arc::default());
+        Ok(Self { dialer, cluster, from, published: None, append_timeout, channels, acknowledged })
+    }
+
+    /// The same, saying which life of the cluster this server belongs to.
+    #[must_use]
+    pub fn of(self, published: Published) -> Self {
+        Self { published: Some(published), ..self }
     }
 
     /// Asks the leader for an index that a read begun before this call may be answered from.
@@ -191,6 +200,10 @@ impl Peer {
         headers.insert(metadata::CLUSTER, self.peers.cluster.clone());
         headers.insert(metadata::FROM, self.peers.from.0.into());
         headers.insert(metadata::TO, self.member.id.0.into());
+        if let Some(incarnation) = self.peers.published.as_ref().and_then(Published::incarnation) {
+            let text = incarnation.to_string().parse().expect("hexadecimal digits are ASCII");
+            headers.insert(metadata::INCARNATION, text);
+        }
         Ok((client, request))
     }
 
@@ -395,6 +408,8 @@ impl SnapshotSource {
             vote: Some(vote_to_proto(&self.vote)),
             last_log_id: self.meta.last_log_id.as_ref().map(log_id_to_proto),
             membership: Some(stored_membership_to_proto(&self.meta.last_membership)),
+            bytes: self.file.len(),
+            offset: 0,
         }
     }
 }

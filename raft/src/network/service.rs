@@ -5,7 +5,7 @@
 use std::{future::ready, pin::Pin, sync::Arc};
 
 use boss_proto::{
-    ids::{ClusterId, ServerId},
+    ids::{ClusterId, Incarnation, ServerId},
     raft::v1::{self, peer_server},
 };
 use futures_util::{Stream, StreamExt};
@@ -93,6 +93,14 @@ pub enum Refused {
         /// This cluster.
         expected: ClusterId,
     },
+    /// It belongs to another life of the cluster: before or after a restore.
+    #[error("the call is of incarnation {found} of the cluster; this server belongs to {expected}, since a restore")]
+    WrongIncarnation {
+        /// Of the caller.
+        found: Incarnation,
+        /// Of this server.
+        expected: Incarnation,
+    },
     /// The address has been given to another server since.
     #[error("the call is meant for server {meant}, this is server {this}")]
     WrongTarget {
@@ -111,7 +119,7 @@ impl From<Refused> for Status {
         metrics::counter!(PEER_CALLS_REFUSED).increment(1);
         match &refused {
             Refused::NoServer | Refused::Impostor { .. } => Status::permission_denied(refused.to_string()),
-            Refused::WrongCluster { .. } | Refused::WrongTarget { .. } => {
+            Refused::WrongCluster { .. } | Refused::WrongIncarnation { .. } | Refused::WrongTarget { .. } => {
                 Status::failed_precondition(refused.to_string())
             }
             Refused::Header(_) => Status::invalid_argument(refused.to_string()),
@@ -155,6 +163,11 @@ impl PeerService {
         let claimed = number(metadata::FROM)?;
         if certificate.server_id != claimed {
             return Err(Refused::Impostor { certificate: certificate.server_id, claimed });
+        }
+        if let (Some(found), Some(expected)) = (incarnation(request)?, self.published.incarnation())
+            && found != expected
+        {
+            return Err(Refused::WrongIncarnation { found, expected });
         }
         let meant = number(metadata::TO)?;
         if meant == self.server_id { Ok(claimed) } else { Err(Refused::WrongTarget { meant, this: self.server_id }) }
@@ -225,6 +238,13 @@ impl PeerService {
     }
 }
 
+/// The life of the cluster that the caller belongs to, if it says that it has one.
+fn incarnation<T>(request: &Request<T>) -> Result<Option<Incarnation>, Refused> {
+    let Some(value) = request.metadata().get(metadata::INCARNATION) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+    number.map(|number| Some(Incarnation(number))).ok_or(Refused::Header(metadata::INCARNATION))
+}
+
 async fn next_part(parts: &mut Streaming<v1::SnapshotPart>) -> Result<Option<v1::snapshot_part::Part>, Status> {
     Ok(parts.message().await?.and_then(|part| part.part))
 }
@@ -244,6 +264,7 @@ fn speaks_for_itself(vote: &Vote, from: ServerId) -> Result<(), Refused> {
     if claimed == from { Ok(()) } else { Err(Refused::Impostor { certificate: from, claimed }) }
 }
 
+type SnapshotParts = Pin<Box<dyn Stream<Item = Result<v1::SnapshotPart, Status>> + Send>>;
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::AppendResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -300,6 +321,40 @@ impl peer_server::Peer for PeerService {
         self.admit(&request)?;
         let index = self.reads.confirm_as_leader().await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(v1::ReadIndexResponse { index }))
+    }
+
+    async fn snapshot_progress(
+        &self,
+        request: Request<v1::SnapshotHeader>,
+    ) -> Result<Response<v1::SnapshotProgressResponse>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(v1::SnapshotProgressResponse { offset: 0 }))
+    }
+
+    async fn state_hashes(
+        &self,
+        request: Request<v1::StateHashesRequest>,
+    ) -> Result<Response<v1::StateHashesResponse>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(v1::StateHashesResponse { marks: Vec::new() }))
+    }
+
+    async fn step_aside(
+        &self,
+        request: Request<v1::StepAsideRequest>,
+    ) -> Result<Response<v1::StepAsideResponse>, Status> {
+        self.admit(&request)?;
+        Err(Status::unimplemented("this server cannot step aside yet"))
+    }
+
+    type FetchSnapshotStream = SnapshotParts;
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<v1::FetchSnapshotRequest>,
+    ) -> Result<Response<SnapshotParts>, Status> {
+        self.admit(&request)?;
+        Err(Status::unimplemented("this server gives no snapshots away yet"))
     }
 
     async fn describe(&self, request: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {

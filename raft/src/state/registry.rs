@@ -7,7 +7,7 @@ use std::{
 };
 
 use boss_proto::{
-    ids::{NodeName, Revision},
+    ids::{Incarnation, NodeName, Revision},
     key::Key,
     kind::Kind,
     raft::v1::Caller,
@@ -70,6 +70,7 @@ pub struct Registry {
     pub(super) revision: Revision,
     pub(super) applied: Position,
     pub(super) time_ms: u64,
+    pub(super) incarnation: Incarnation,
     digest: Digest,
     limits: Limits,
 }
@@ -112,6 +113,12 @@ impl Registry {
         self.time_ms
     }
 
+    /// The life of the cluster that it belongs to. Tokens of another one are refused.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     /// Hash of everything in it: equal state, equal hash, on every server.
     #[must_use]
     pub fn hash(&self) -> Digest {
@@ -121,6 +128,7 @@ impl Registry {
             &self.time_ms.to_le_bytes(),
             &self.history.floor().0.to_le_bytes(),
             &self.requests.floor().0.to_le_bytes(),
+            &self.incarnation.0.to_le_bytes(),
         ]))
     }
 

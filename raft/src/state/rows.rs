@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use boss_proto::{
-    ids::{Revision, Uid},
+    ids::{Incarnation, Revision, Uid},
     key::Key,
 };
 use bytes::Bytes;
@@ -61,6 +61,9 @@ pub struct Header {
     /// Hash over everything.
     #[prost(bytes = "vec", tag = "7")]
     pub hash: Vec<u8>,
+    /// The life of the cluster.
+    #[prost(uint64, tag = "8")]
+    pub incarnation: u64,
 }
 
 /// The object before the event has a row of its own, just before: together they could be twice as large as a store
@@ -132,6 +135,7 @@ pub fn header(registry: &Registry) -> Header {
         history_floor: registry.history().floor().0,
         requests_floor: registry.requests().floor().0,
         hash: registry.hash().to_bytes().to_vec(),
+        incarnation: registry.incarnation().0,
     }
 }
 
@@ -246,6 +250,7 @@ impl Loader {
         registry.revision = Revision(header.revision);
         registry.applied = Position { term: header.applied_term, index: header.applied_index };
         registry.time_ms = header.time_ms;
+        registry.incarnation = Incarnation(header.incarnation);
         registry.set_floors(Revision(header.history_floor), Revision(header.requests_floor));
         Ok(Self { state, expected, previous: None })
     }

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
-use boss_proto::ids::Revision;
+use boss_proto::ids::{Incarnation, Revision};
 use tokio::sync::watch;
 
 use super::{
@@ -94,6 +94,13 @@ impl Published {
     #[must_use]
     pub fn state_hash(&self) -> String {
         self.inner.view.load().hash().to_string()
+    }
+
+    /// The life of the cluster that this server belongs to; none before it has applied anything.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        let joined = self.inner.applied.borrow().log_id.is_some();
+        joined.then(|| self.inner.view.load().incarnation())
     }
 
     /// Begins to take a snapshot in that another server sends.

@@ -6,15 +6,19 @@ use boss_proto::{
     ids::{ClusterId, ServerId},
     peer::v1::DescribeRequest,
     v1::{
-        ClusterStatusRequest, ClusterStatusResponse, Member as WireMember, MembersRequest, MembersResponse,
-        ServerStatus, cluster_server::Cluster,
+        CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse, Member as WireMember,
+        MembersRequest, MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus,
+        cluster_server::Cluster,
     },
 };
 use boss_raft::{Handle, Member, Role, state::rbac::Attributes};
 use futures_util::future::join_all;
 use tonic::{Request, Response, Status};
 
-use super::{Error, doors::CLUSTER_STATUS_PATH};
+use super::{
+    Error,
+    doors::{CLUSTER_HASHES_PATH, CLUSTER_SNAPSHOT_PATH, CLUSTER_STATUS_PATH},
+};
 use crate::{admission::authorize, auth::Identity, writes::Peers};
 
 /// A server that has not described itself by then is shown as unreachable.
@@ -45,11 +49,12 @@ impl ClusterService {
         servers.sort_by_key(|server| server.id);
         Ok(ClusterStatusResponse {
             cluster_id: self.cluster_id.to_string(),
-            incarnation: String::new(),
+            incarnation: self.raft.view().incarnation().to_string(),
             leader_id: own.leader.unwrap_or_default().0,
             term: own.term,
             revision: own.revision.0,
             servers,
+            alarms: Vec::new(),
         })
     }
 
@@ -92,6 +97,7 @@ pub(super) fn describe(raft: &Handle) -> ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_address: api_address.unwrap_or_default(),
         error: String::new(),
+        notice: String::new(),
     }
 }
 
@@ -105,8 +111,28 @@ fn role_word(role: Role) -> &'static str {
     }
 }
 
+type SavedParts = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<SaveSnapshotResponse, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl Cluster for ClusterService {
+    type SaveSnapshotStream = SavedParts;
+
+    async fn save_snapshot(&self, request: Request<SaveSnapshotRequest>) -> Result<Response<SavedParts>, Status> {
+        let identity = Identity::of(&request)?;
+        authorize(&self.raft.view(), &identity, &Attributes::path("get", CLUSTER_SNAPSHOT_PATH))
+            .map_err(Error::from)?;
+        Err(Error::Unimplemented("snapshots cannot be saved yet".to_owned()).into())
+    }
+
+    async fn check_hashes(
+        &self,
+        request: Request<CheckHashesRequest>,
+    ) -> Result<Response<CheckHashesResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        authorize(&self.raft.view(), &identity, &Attributes::path("get", CLUSTER_HASHES_PATH)).map_err(Error::from)?;
+        Err(Error::Unimplemented("hashes cannot be compared yet".to_owned()).into())
+    }
+
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusResponse>, Status> {
         let identity = Identity::of(&request)?;
         Ok(Response::new(self.do_status(&identity).await?))

@@ -33,6 +33,10 @@ const fn right(verb: &'static str) -> Door {
 
 /// What a role must let somebody get to see the state of the control plane.
 pub const CLUSTER_STATUS_PATH: &str = "/cluster/status";
+/// What a role must let somebody get to take the whole registry away in a file.
+pub const CLUSTER_SNAPSHOT_PATH: &str = "/cluster/snapshot";
+/// What a role must let somebody get to have the members' states compared.
+pub const CLUSTER_HASHES_PATH: &str = "/cluster/hashes";
 
 const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Registry/Create", right("create")),
@@ -44,6 +48,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Registry/Watch", right("watch")),
     ("/boss.v1.Cluster/Status", Door::Path(CLUSTER_STATUS_PATH)),
     ("/boss.v1.Cluster/Members", Door::Identity),
+    ("/boss.v1.Cluster/SaveSnapshot", Door::Path(CLUSTER_SNAPSHOT_PATH)),
+    ("/boss.v1.Cluster/CheckHashes", Door::Path(CLUSTER_HASHES_PATH)),
     ("/boss.v1.Auth/WhoAmI", Door::Identity),
     ("/boss.v1.Auth/CanI", Door::Identity),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
