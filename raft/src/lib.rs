@@ -12,6 +12,7 @@ pub mod config;
 pub mod types;
 
 mod compaction;
+mod failpoints;
 
 pub mod codec;
 pub mod log;

@@ -23,6 +23,11 @@ pub(super) const ALIGN: usize = 8;
 /// Largest body: a command, or a membership of servers with long names.
 pub(super) const BODY_BYTES_MAX: usize = COMMAND_BYTES_MAX + 64 * 1024;
 
+/// Largest frame of a summary: three log ids and a vote, each with a byte that says whether it is there.
+pub(super) const SUMMARY_FRAME_BYTES_MAX: usize = HEADER_BYTES + 72;
+/// No log reaches such an index or term; above it adding could overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+
 const KIND_ENTRY: u8 = 1;
 const KIND_VOTE: u8 = 2;
 const KIND_COMMITTED: u8 = 3;
@@ -85,6 +90,11 @@ impl Header {
         plausible.then_some(header)
     }
 
+    /// Whether it opens a segment.
+    pub(super) fn is_summary(&self) -> bool {
+        self.kind == KIND_SUMMARY
+    }
+
     /// Bytes of the whole frame with its padding.
     pub(super) fn frame_bytes(&self) -> usize {
         HEADER_BYTES + (self.body_bytes as usize).next_multiple_of(ALIGN)
@@ -96,6 +106,8 @@ impl Header {
 pub(super) enum BadRecord {
     #[error("the record is too short")]
     Short,
+    #[error("the number {0} is impossible")]
+    Number(u64),
     #[error("unknown payload {0}")]
     Payload(u8),
     #[error("{0}")]
@@ -126,7 +138,7 @@ pub(super) fn frame_bytes_max(record: &Record) -> usize {
             EntryPayload::Normal(proposal) => 17 + proposal.encoded().len(),
             EntryPayload::Membership(membership) => 17 + codec::membership_to_proto(membership).encoded_len(),
         },
-        _ => 17 * 4 + 1,
+        _ => SUMMARY_FRAME_BYTES_MAX - HEADER_BYTES,
     };
     HEADER_BYTES + body.next_multiple_of(ALIGN)
 }
@@ -271,10 +283,15 @@ impl Reader<'_> {
         Ok(*first)
     }
 
-    fn number(&mut self) -> Result<u64, BadRecord> {
+    fn bits(&mut self) -> Result<u64, BadRecord> {
         let (first, rest) = self.0.split_first_chunk::<8>().ok_or(BadRecord::Short)?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*first))
+    }
+
+    fn number(&mut self) -> Result<u64, BadRecord> {
+        let number = self.bits()?;
+        if number < NUMBER_MAX { Ok(number) } else { Err(BadRecord::Number(number)) }
     }
 
     fn log_id(&mut self) -> Result<LogId, BadRecord> {
@@ -282,7 +299,7 @@ impl Reader<'_> {
     }
 
     fn vote(&mut self) -> Result<Vote, BadRecord> {
-        let (term, server) = (self.number()?, self.number()?);
+        let (term, server) = (self.number()?, self.bits()?);
         Ok(if self.byte()? == 0 { Vote::new(term, server) } else { Vote::new_committed(term, server) })
     }
 

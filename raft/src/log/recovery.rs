@@ -112,6 +112,9 @@ impl Recovered {
         first: bool,
     ) -> Result<(), OpenError> {
         let bad = |problem: String| corrupt(segment, offset, problem);
+        if first && !header.is_summary() {
+            return Err(bad("the oldest file does not begin with the marks of those before it".into()));
+        }
         let body = &frame[HEADER_BYTES..HEADER_BYTES + header.body_bytes as usize];
         if let Some(id) = record::peek_entry(header.kind, body).map_err(|error| bad(error.to_string()))? {
             let place = Place {
@@ -153,7 +156,7 @@ impl Recovered {
         let dirty = dirty_end - offset;
         if matches!(stop, Stop::Broken) || dirty > 0 {
             self.cut_bytes = dirty as u64;
-            segment.cut(offset as u64, segment.bytes).map_err(OpenError::io(&segment.path))?;
+            segment.cut(offset as u64..dirty_end as u64).map_err(OpenError::io(&segment.path))?;
         }
         self.offset = offset as u64;
         Ok(())

@@ -8,6 +8,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,12 +18,17 @@ use boss_proto::ids::{ClusterId, ServerId};
 use rustix::fs::FallocateFlags;
 
 use super::{OpenError, record::ALIGN};
+use crate::failpoints::failpoint;
 
 const MAGIC: &[u8; 8] = b"BOSSLOG\0";
 /// Newest format that this build reads and the one that it writes.
 const FORMAT: u32 = 1;
 const FIXED_BYTES: usize = 48;
 const CLUSTER_ID_LEN_MAX: usize = 256;
+/// No segment is larger, whatever is configured; a larger file is none of ours and must not fill the memory.
+pub(super) const BYTES_MAX: u64 = 1 << 30;
+/// No log reaches it. Above it numbers are nonsense, and adding to them could overflow.
+pub(super) const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// Whose log it is; stands in the head of every file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,25 +54,52 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes the file durable under its name, empty but for the head and already of its full size.
+    /// Makes the file durable under its name, empty but for the head and already of its full size. A failure leaves
+    /// nothing behind.
     pub(super) fn create(dir: &Path, owner: &Owner, first_sequence: u64, bytes: u64) -> io::Result<Arc<Self>> {
         let path = dir.join(file_name(first_sequence));
         let temporary = path.with_extension("tmp");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
+        let created = Self::create_as(&temporary, &path, owner, first_sequence, bytes);
+        if created.is_err() {
+            // The first error is the one to report; the next start removes what this cannot.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        created
+    }
+
+    fn create_as(
+        temporary: &Path,
+        path: &Path,
+        owner: &Owner,
+        first_sequence: u64,
+        bytes: u64,
+    ) -> io::Result<Arc<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(temporary)?;
+        failpoint!("log.segment.made");
         let salt = rand::random();
         let head = encode_head(owner, first_sequence, salt);
         preallocate(&file, bytes)?;
+        failpoint!("log.segment.allocated");
         file.write_all_at(&head, 0)?;
+        failpoint!("log.segment.headed");
         file.sync_all()?;
-        std::fs::rename(&temporary, &path)?;
-        sync_dir(dir)?;
-        Ok(Arc::new(Self { file, path, first_sequence, salt, records_at: head.len() as u64, bytes }))
+        failpoint!("log.segment.synced");
+        std::fs::rename(temporary, path)?;
+        failpoint!("log.segment.renamed");
+        sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        failpoint!("log.segment.listed");
+        let (path, records_at) = (path.to_owned(), head.len() as u64);
+        Ok(Arc::new(Self { file, path, first_sequence, salt, records_at, bytes }))
     }
 
     /// Opens a file and checks whose it is.
     pub(super) fn open(path: &Path, owner: &Owner) -> Result<Arc<Self>, OpenError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(OpenError::io(path))?;
         let bytes = file.metadata().map_err(OpenError::io(path))?.len();
+        if bytes > BYTES_MAX {
+            let problem = format!("it has {bytes} bytes, more than any log file");
+            return Err(OpenError::Corrupt { path: path.to_owned(), offset: BYTES_MAX, problem });
+        }
         let mut head = vec![0; FIXED_BYTES + CLUSTER_ID_LEN_MAX];
         let read = read_up_to(&file, &mut head, 0).map_err(OpenError::io(path))?;
         head.truncate(read);
@@ -82,11 +115,19 @@ impl Segment {
         }))
     }
 
-    /// Cuts everything from `offset` on and gives the file its size back, in zeros.
-    pub(super) fn cut(&self, offset: u64, bytes: u64) -> io::Result<()> {
-        self.file.set_len(offset)?;
-        preallocate(&self.file, bytes)?;
-        self.file.sync_all()
+    /// Makes zeros of `torn`. In place: a full disk must not keep a server from starting.
+    pub(super) fn cut(&self, torn: Range<u64>) -> io::Result<()> {
+        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        let mut at = torn.start;
+        while at < torn.end {
+            let length = (torn.end - at).min(ZEROS.len() as u64);
+            self.file.write_all_at(&ZEROS[..usize::try_from(length).unwrap_or(ZEROS.len())], at)?;
+            failpoint!("log.cut.zeroed");
+            at += length;
+        }
+        self.file.sync_data()?;
+        failpoint!("log.cut.synced");
+        Ok(())
     }
 }
 
@@ -178,11 +219,18 @@ impl Head {
             return Err(OpenError::NewerFormat { path: path.to_owned(), found: number(8), known: FORMAT });
         }
         let (length, cluster_length) = (number(12) as usize, number(40) as usize);
-        if length > bytes.len() || cluster_length > CLUSTER_ID_LEN_MAX || FIXED_BYTES + cluster_length > length {
+        if length > bytes.len()
+            || !length.is_multiple_of(ALIGN)
+            || cluster_length > CLUSTER_ID_LEN_MAX
+            || FIXED_BYTES + cluster_length > length
+        {
             return Err(corrupt("its head has impossible lengths"));
         }
         if head_crc(&bytes[..length]) != number(44) {
             return Err(corrupt("the checksum of its head is wrong"));
+        }
+        if !(1..SEQUENCE_MAX).contains(&long(24)) {
+            return Err(corrupt("its first sequence is impossible"));
         }
         let cluster = std::str::from_utf8(&bytes[FIXED_BYTES..FIXED_BYTES + cluster_length])
             .map_err(|_| corrupt("its cluster id is no text"))?;

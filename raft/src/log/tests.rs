@@ -1,15 +1,18 @@
 //! What the log promises, against real files: order, durability, torn tails, damage, strangers' files.
 
+mod crash;
+
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write},
     os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use boss_base::clock::SystemClock;
-use boss_proto::raft::v1::Command;
+use boss_proto::{ids::ServerId, raft::v1::Command};
 use openraft::{
     EntryPayload, RaftLogReader,
     storage::{IOFlushed, RaftLogStorage},
@@ -19,7 +22,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::types::{Proposal, TypeConfig, Vote};
+use crate::types::{Entry, Proposal, TypeConfig, Vote};
 
 const SEGMENT_BYTES: u64 = 16 * 1024;
 
@@ -188,6 +191,31 @@ async fn a_vote_outlives_the_segment_that_it_was_written_to() {
     assert_eq!(files(dir.path()).len(), 1);
     let mut open = Open::at(dir.path());
     assert_eq!(open.log.read_vote().await.unwrap(), Some(Vote::new(7, 3)));
+}
+
+/// Makes a segment as a crash leaves it that comes right after its creation: named, and nothing in it.
+async fn with_bare_segment(dir: &Path) {
+    let mut open = Open::at(dir);
+    open.log.save_vote(&Vote::new_committed(7, 3)).await.unwrap();
+    open.append((0..3).map(entry).collect()).await.unwrap();
+    open.close().await;
+    let next = recovery::recover(dir, &options(dir).owner, Index::new(0)).unwrap().sequence;
+    segment::Segment::create(dir, &options(dir).owner, next, SEGMENT_BYTES).unwrap();
+}
+
+#[tokio::test]
+async fn a_vote_outlives_older_segments_when_a_crash_left_the_newest_without_a_record() {
+    let dir = TempDir::new().unwrap();
+    with_bare_segment(dir.path()).await;
+    let mut open = Open::at(dir.path());
+    open.append(vec![entry(3)]).await.unwrap();
+    open.log.purge(id(2)).await.unwrap();
+    open.close().await;
+    assert_eq!(files(dir.path()).len(), 1);
+    let mut open = Open::at(dir.path());
+    assert_eq!(open.log.read_vote().await.unwrap(), Some(Vote::new_committed(7, 3)));
+    assert_eq!(open.log.get_log_state().await.unwrap().last_purged_log_id, Some(id(2)));
+    assert_eq!(open.ids().await, [id(3)]);
 }
 
 #[tokio::test]

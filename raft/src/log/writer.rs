@@ -20,6 +20,7 @@ use super::{
     segment::{self, Owner, Segment},
 };
 use crate::{
+    failpoints::failpoint,
     metric_definitions::{LOG_BATCH_RECORDS, LOG_BYTES_WRITTEN, LOG_SYNC_SECONDS},
     types::{Entry, LogId, TypeConfig, Vote},
 };
@@ -185,13 +186,23 @@ impl<D: Disk> Writer<D> {
 
     /// Adds a record; starts a new segment when this one has no room for it.
     fn add_record(&mut self, record: &Record) -> io::Result<()> {
-        let needed = self.batch.bytes.len() as u64 + record::frame_bytes_max(record) as u64;
+        let needed =
+            (self.batch.bytes.len() + record::frame_bytes_max(record) + record::SUMMARY_FRAME_BYTES_MAX) as u64;
         let fits = self.segment.as_ref().is_some_and(|segment| self.offset + needed <= segment.bytes);
         if !fits {
             self.roll(record::frame_bytes_max(record) as u64)?;
+        } else if self.is_bare() {
+            // A crash came between the segment's creation and its first sync. Without a summary of its own it would
+            // forget the vote once the older segments go.
+            self.push(&Record::Summary(self.written.clone()));
         }
         self.push(record);
         Ok(())
+    }
+
+    /// Whether nothing stands in the segment yet.
+    fn is_bare(&self) -> bool {
+        self.batch.bytes.is_empty() && self.segment.as_ref().is_some_and(|segment| self.offset == segment.records_at)
     }
 
     fn push(&mut self, record: &Record) {
@@ -256,9 +267,12 @@ impl<D: Disk> Writer<D> {
 
     fn write_batch(&mut self) -> io::Result<()> {
         let Some(segment) = self.segment.as_ref().filter(|_| !self.batch.bytes.is_empty()) else { return Ok(()) };
+        failpoint!("log.batch.encoded");
         self.disk.write_at(&segment.file, &self.batch.bytes, self.offset)?;
+        failpoint!("log.batch.written");
         let before = self.clock.monotonic();
         self.disk.sync(&segment.file)?;
+        failpoint!("log.batch.synced");
         let took = self.clock.monotonic().saturating_sub(before);
         metrics::histogram!(LOG_SYNC_SECONDS).record(took.as_secs_f64());
         metrics::histogram!(LOG_BATCH_RECORDS).record(self.batch.records as f64);
@@ -289,8 +303,11 @@ impl<D: Disk> Writer<D> {
             let live = segments.split_off(&oldest_live);
             std::mem::replace(&mut *segments, live).into_values().collect()
         };
+        // The oldest first: file systems keep the order, so what a crash leaves has no gap.
         for segment in &dead {
+            failpoint!("log.reclaim.before");
             std::fs::remove_file(&segment.path)?;
+            failpoint!("log.reclaim.removed");
         }
         if dead.is_empty() { Ok(()) } else { segment::sync_dir(&self.dir) }
     }

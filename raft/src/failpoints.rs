@@ -1,0 +1,19 @@
+//! Points between two calls to the disk at which a test can kill the process. They exist in this crate's own tests
+//! only; everywhere else a point is no code at all. Knows no storage.
+
+/// Names a point: `failpoint!("log.segment.renamed");`. Names begin with the part they belong to, so that a test can
+/// ask for all of one part.
+macro_rules! failpoint {
+    ($name:literal) => {
+        #[cfg(test)]
+        $crate::failpoints::reach($name);
+    };
+}
+
+pub(crate) use failpoint;
+
+#[cfg(test)]
+pub(crate) use testing::{children::crash_at_every_point, children::is_child, reach};
+
+#[cfg(test)]
+mod testing;
