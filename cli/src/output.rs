@@ -7,6 +7,7 @@ use boss_proto::{
 use clap::ValueEnum;
 
 mod config_map;
+mod control_plane;
 mod describe;
 mod event;
 mod namespace;
@@ -109,6 +110,7 @@ fn cells(object: &v1::Object, format: Format, now: u64) -> Vec<String> {
         Some(Body::Pod(pod)) => pod::cells(pod, wide, now),
         Some(Body::Node(node)) => node::cells(node, wide, now),
         Some(Body::Namespace(namespace)) => namespace::cells(namespace, now),
+        Some(Body::ControlPlane(plane)) => control_plane::cells(plane, now),
         Some(Body::Event(event)) => event::cells(event, wide, now),
         Some(Body::ConfigMap(map)) => config_map::cells(map, now),
         Some(Body::ServiceAccount(account)) => namespace::account_cells(account, now),

@@ -26,6 +26,12 @@ impl Key {
         Self::new(kind, "", name)
     }
 
+    /// The one object in which the servers keep what they agree on about themselves.
+    #[must_use]
+    pub fn control_plane() -> Self {
+        Self::cluster(Kind::ControlPlane, "boss")
+    }
+
     /// `/registry/pods/default/web`; cluster-scoped kinds have an empty namespace: `/registry/nodes//n1`.
     #[must_use]
     pub fn to_path(&self) -> String {

@@ -11,6 +11,8 @@ pub enum Kind {
     ClusterRoleBinding,
     /// Keys and values for programs.
     ConfigMap,
+    /// What the servers agree on about themselves.
+    ControlPlane,
     /// Something that happened to an object.
     Event,
     /// A scope for names.
@@ -36,10 +38,11 @@ struct Names {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::ClusterRole,
         Kind::ClusterRoleBinding,
         Kind::ConfigMap,
+        Kind::ControlPlane,
         Kind::Event,
         Kind::Namespace,
         Kind::Node,
@@ -54,6 +57,7 @@ impl Kind {
             Kind::ClusterRole => ("ClusterRole", "clusterroles", &[], false),
             Kind::ClusterRoleBinding => ("ClusterRoleBinding", "clusterrolebindings", &[], false),
             Kind::ConfigMap => ("ConfigMap", "configmaps", &["cm"], true),
+            Kind::ControlPlane => ("ControlPlane", "controlplanes", &["cp"], false),
             Kind::Event => ("Event", "events", &["ev"], true),
             Kind::Namespace => ("Namespace", "namespaces", &["ns"], false),
             Kind::Node => ("Node", "nodes", &["no"], false),

@@ -112,7 +112,19 @@ macro_rules! bodies {
         }
     };
 }
-bodies!(Namespace, Pod, Node, Event, ConfigMap, ServiceAccount, Role, ClusterRole, RoleBinding, ClusterRoleBinding);
+bodies!(
+    Namespace,
+    Pod,
+    Node,
+    Event,
+    ConfigMap,
+    ControlPlane,
+    ServiceAccount,
+    Role,
+    ClusterRole,
+    RoleBinding,
+    ClusterRoleBinding,
+);
 
 #[cfg(test)]
 mod tests;

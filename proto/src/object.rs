@@ -101,7 +101,19 @@ macro_rules! kinds {
         }
     };
 }
-kinds!(Namespace, Pod, Node, Event, ConfigMap, ServiceAccount, Role, ClusterRole, RoleBinding, ClusterRoleBinding);
+kinds!(
+    Namespace,
+    Pod,
+    Node,
+    Event,
+    ConfigMap,
+    ControlPlane,
+    ServiceAccount,
+    Role,
+    ClusterRole,
+    RoleBinding,
+    ClusterRoleBinding,
+);
 
 impl v1::Object {
     /// Where it belongs; `None` for an empty envelope or one without metadata.

@@ -63,6 +63,7 @@ pub fn membership_to_proto(membership: &Membership) -> v1::Membership {
         name: member.name.clone(),
         peer_address: member.peer.clone(),
         api_address: member.api.clone(),
+        storage_id: member.storage_id.clone(),
     };
     v1::Membership {
         configs: membership.get_joint_config().iter().map(voters).collect(),
@@ -79,7 +80,10 @@ pub fn membership_from_proto(membership: v1::Membership) -> Result<Membership, B
     let nodes: BTreeMap<u64, Address> = membership
         .members
         .into_iter()
-        .map(|m| (m.id, Address { name: m.name, peer: m.peer_address, api: m.api_address }))
+        .map(|m| {
+            let v1::Member { id, name, peer_address: peer, api_address: api, storage_id } = m;
+            (id, Address { name, peer, api, storage_id })
+        })
         .collect();
     Membership::new(configs, nodes).map_err(|error| BadMessage::Membership(error.to_string()))
 }
@@ -130,7 +134,12 @@ mod tests {
     use super::*;
 
     fn address(id: u64) -> Address {
-        Address { name: format!("server-{id}"), peer: format!("h{id}:1"), api: format!("h{id}:2") }
+        Address {
+            name: format!("server-{id}"),
+            peer: format!("h{id}:1"),
+            api: format!("h{id}:2"),
+            storage_id: format!("s{id}"),
+        }
     }
 
     #[test]

@@ -147,6 +147,8 @@ pub struct Address {
     pub peer: String,
     /// Where clients reach it: `host:port`.
     pub api: String,
+    /// What tells its data folder from all others; empty until it is known.
+    pub storage_id: String,
 }
 
 /// A control-plane replica as the membership knows it.
@@ -172,6 +174,7 @@ impl Member {
     /// What the membership keeps under its id.
     #[must_use]
     pub fn address(&self) -> Address {
-        Address { name: self.name.clone(), peer: self.peer.clone(), api: self.api.clone() }
+        let (name, peer, api) = (self.name.clone(), self.peer.clone(), self.api.clone());
+        Address { name, peer, api, storage_id: String::new() }
     }
 }

@@ -369,6 +369,7 @@ impl peer_server::Peer for PeerService {
             leader_id,
             last_log_id: last_log_id.as_ref().map(log_id_to_proto),
             applied_index: self.published.applied().borrow().log_id.map_or(0, |id| id.index),
+            storage_id: String::new(),
         }))
     }
 }

@@ -71,6 +71,10 @@ fn apply_one(state: &mut State, at: Position, operation: &Operation, changes: &m
                 Answer::Marked => Outcome::Deleted { record, revision, gone: false },
             }
         }
+        Verdict::Compact(upto, record) => {
+            state.registry.compact(upto, changes);
+            Outcome::Written { record, revision: upto }
+        }
         Verdict::Remove(record) => {
             let record = Arc::new(record);
             commit(state, operation, &record, Standing::Gone, Answer::Marked, changes);

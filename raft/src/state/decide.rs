@@ -2,6 +2,7 @@
 //! which a caller may learn things: rights come before anything about the object.
 
 mod bind;
+mod control_plane;
 mod create;
 mod delete;
 mod fields;
@@ -33,6 +34,8 @@ pub(super) enum Verdict {
     Put(Record, Answer),
     /// The object is to go; this is its last state.
     Remove(Record),
+    /// Events up to the revision are to be forgotten; the object stays as it is.
+    Compact(Revision, Arc<Record>),
 }
 
 /// What a put is called towards the caller.
@@ -71,6 +74,7 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
     let case = Case { registry, operation, caller, key, stored };
     case.check_preconditions()?;
     case.check_admission()?;
+    control_plane::check_writer(&case)?;
     let action = operation.action.as_ref().ok_or_else(|| invalid("action", "is missing", ""))?;
     match action {
         Action::Create(create) => create::decide(&case, create),
@@ -78,6 +82,7 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
         Action::UpdateStatus(update) => update::decide_status(&case, update),
         Action::Delete(delete) => delete::decide(&case, delete),
         Action::Bind(bind) => bind::decide(&case, bind),
+        Action::Compact(compact) => control_plane::decide_compact(&case, compact),
     }
 }
 
@@ -99,6 +104,7 @@ pub(super) fn key_of(operation: &Operation) -> Refused<Key> {
         Some(Action::UpdateStatus(update)) => object(&update.object),
         Some(Action::Delete(delete)) => delete.key.clone(),
         Some(Action::Bind(bind)) => bind.pod.clone(),
+        Some(Action::Compact(_)) => Some(Key::control_plane().to_proto()),
         None => None,
     };
     let key = key.ok_or_else(|| invalid("object", "is missing or has no metadata", ""))?;

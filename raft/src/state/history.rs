@@ -255,6 +255,17 @@ impl History {
         if !too_old && self.all.size() <= limits.history_events_max && self.bytes <= limits.history_bytes_max {
             return None;
         }
+        self.remove_oldest()
+    }
+
+    /// Takes the oldest event away if it is not younger than `upto`.
+    pub(super) fn evict_upto(&mut self, upto: Revision) -> Option<Arc<Event>> {
+        let oldest = self.all.first()?.1;
+        if oldest.revision <= upto { self.remove_oldest() } else { None }
+    }
+
+    fn remove_oldest(&mut self) -> Option<Arc<Event>> {
+        let oldest = self.all.first()?.1.clone();
         self.all.remove_mut(&oldest.id());
         self.bytes -= oldest.bytes();
         self.floor = oldest.revision;

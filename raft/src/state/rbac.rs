@@ -71,6 +71,7 @@ impl<'a> Attributes<'a> {
             Action::UpdateStatus(_) => Self::on("update", key).part("status"),
             Action::Delete(_) => Self::on("delete", key),
             Action::Bind(_) => Self::on("bind", key),
+            Action::Compact(_) => Self::on("update", key),
         })
     }
 }

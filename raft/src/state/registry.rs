@@ -301,6 +301,14 @@ impl Registry {
         self.requests.set_floor(requests);
     }
 
+    /// Forgets the events up to `upto`.
+    pub(super) fn compact(&mut self, upto: Revision, changes: &mut Vec<Change>) {
+        while let Some(event) = self.history.evict_upto(upto) {
+            self.digest = self.digest.minus(event.digest());
+            changes.push(Change::EventEvicted { id: event.id(), has_previous: event.previous.is_some() });
+        }
+    }
+
     /// Brings history and requests back under their bounds at the registry's time.
     pub(super) fn evict(&mut self, changes: &mut Vec<Change>) {
         while let Some(event) = self.history.evict(self.time_ms, &self.limits) {

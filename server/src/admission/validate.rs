@@ -24,7 +24,7 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
         Some(Body::ClusterRoleBinding(binding)) => {
             rbac::check_binding(binding.role_ref.as_ref(), &binding.subjects, rbac::Scope::Cluster, report);
         }
-        Some(Body::Namespace(_) | Body::ServiceAccount(_)) | None => {}
+        Some(Body::Namespace(_) | Body::ServiceAccount(_) | Body::ControlPlane(_)) | None => {}
     }
 }
 
@@ -54,6 +54,7 @@ pub(super) fn status(object: &Object, report: &mut Report) {
         Some(
             Body::Event(_)
             | Body::ConfigMap(_)
+            | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)
             | Body::ClusterRole(_)

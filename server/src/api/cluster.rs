@@ -6,8 +6,8 @@ use boss_proto::{
     ids::{ClusterId, ServerId},
     peer::v1::DescribeRequest,
     v1::{
-        CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse, Member as WireMember,
-        MembersRequest, MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus,
+        self, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse,
+        Member as WireMember, MembersRequest, MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus,
         cluster_server::Cluster,
     },
 };
@@ -98,6 +98,7 @@ pub(super) fn describe(raft: &Handle) -> ServerStatus {
         api_address: api_address.unwrap_or_default(),
         error: String::new(),
         notice: String::new(),
+        ..ServerStatus::default()
     }
 }
 
@@ -149,6 +150,70 @@ impl Cluster for ClusterService {
             voter: is_voter(member.id),
         });
         let leader_id = status.leader.unwrap_or_default().0;
-        Ok(Response::new(MembersResponse { members: members.collect(), leader_id }))
+        Ok(Response::new(MembersResponse { members: members.collect(), leader_id, change: None }))
+    }
+
+    async fn add_server(
+        &self,
+        _request: Request<v1::AddServerRequest>,
+    ) -> Result<Response<v1::MembershipChange>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn remove_server(
+        &self,
+        _request: Request<v1::RemoveServerRequest>,
+    ) -> Result<Response<v1::MembershipChange>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn replace_server(
+        &self,
+        _request: Request<v1::ReplaceServerRequest>,
+    ) -> Result<Response<v1::MembershipChange>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn change(&self, _request: Request<v1::ChangeRequest>) -> Result<Response<v1::MembershipChange>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn cancel_change(
+        &self,
+        _request: Request<v1::CancelChangeRequest>,
+    ) -> Result<Response<v1::MembershipChange>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn transfer_leader(
+        &self,
+        _request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn create_join_token(
+        &self,
+        _request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn list_join_tokens(
+        &self,
+        _request: Request<v1::ListJoinTokensRequest>,
+    ) -> Result<Response<v1::ListJoinTokensResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn revoke_join_token(
+        &self,
+        _request: Request<v1::RevokeJoinTokenRequest>,
+    ) -> Result<Response<v1::RevokeJoinTokenResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
     }
 }

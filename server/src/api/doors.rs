@@ -10,6 +10,8 @@ use crate::{admission, auth::Identity};
 pub enum Door {
     /// Nothing: it tells nothing that a connection does not tell.
     Open,
+    /// Nothing of the connection: the message itself carries a secret that the method checks.
+    Secret,
     /// That the caller is known; it only speaks of the caller, or of what everybody may know.
     Identity,
     /// A right on what the request names; the method asks for it at the view that it answers from.
@@ -31,6 +33,9 @@ const fn right(verb: &'static str) -> Door {
     Door::Right { verb, part: "" }
 }
 
+/// What changes the control plane itself.
+const CONTROL: Door = right("update");
+
 /// What a role must let somebody get to see the state of the control plane.
 pub const CLUSTER_STATUS_PATH: &str = "/cluster/status";
 /// What a role must let somebody get to take the whole registry away in a file.
@@ -50,6 +55,17 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Cluster/Members", Door::Identity),
     ("/boss.v1.Cluster/SaveSnapshot", Door::Path(CLUSTER_SNAPSHOT_PATH)),
     ("/boss.v1.Cluster/CheckHashes", Door::Path(CLUSTER_HASHES_PATH)),
+    ("/boss.v1.Cluster/AddServer", CONTROL),
+    ("/boss.v1.Cluster/RemoveServer", CONTROL),
+    ("/boss.v1.Cluster/ReplaceServer", CONTROL),
+    ("/boss.v1.Cluster/Change", Door::Path(CLUSTER_STATUS_PATH)),
+    ("/boss.v1.Cluster/CancelChange", CONTROL),
+    ("/boss.v1.Cluster/TransferLeader", CONTROL),
+    ("/boss.v1.Cluster/CreateJoinToken", CONTROL),
+    ("/boss.v1.Cluster/ListJoinTokens", CONTROL),
+    ("/boss.v1.Cluster/RevokeJoinToken", CONTROL),
+    ("/boss.v1.Cluster/Compact", CONTROL),
+    ("/boss.v1.ServerJoin/Join", Door::Secret),
     ("/boss.v1.Auth/WhoAmI", Door::Identity),
     ("/boss.v1.Auth/CanI", Door::Identity),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
@@ -62,6 +78,9 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.peer.v1.Forward/Locate", Door::Server),
     ("/boss.peer.v1.Forward/Logs", Door::Server),
     ("/boss.peer.v1.Forward/Describe", Door::Server),
+    ("/boss.peer.v1.Forward/Cluster", Door::Server),
+    ("/boss.peer.v1.Forward/SignServer", Door::Server),
+    ("/boss.peer.v1.Forward/TakeSnapshot", Door::Server),
 ];
 
 /// Services whose methods are all for servers: consensus has a service of its own, and checks members itself.
@@ -124,6 +143,12 @@ mod tests {
     fn only_health_is_open() {
         let open = DOORS.iter().filter(|(_, door)| *door == Door::Open);
         assert!(open.clone().all(|(method, _)| method.starts_with("/grpc.health.v1.Health/")), "{open:?}");
+    }
+
+    #[test]
+    fn only_joining_servers_prove_themselves_in_the_message() {
+        let secret: Vec<_> = DOORS.iter().filter(|(_, door)| *door == Door::Secret).map(|(method, _)| method).collect();
+        assert_eq!(secret, [&"/boss.v1.ServerJoin/Join"]);
     }
 
     #[test]

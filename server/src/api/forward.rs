@@ -6,7 +6,8 @@ use boss_proto::{
     ids::NodeName,
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedWrite, HeartbeatBatch, HeartbeatConfirmation,
-        LocateRequest, LocateResponse, forward_server::Forward,
+        LocateRequest, LocateResponse, SignServerRequest, SignServerResponse, TakeSnapshotRequest,
+        TakeSnapshotResponse, forward_server::Forward,
     },
     v1::{LogRecord, ServerStatus},
 };
@@ -77,5 +78,20 @@ impl Forward for ForwardService {
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<ServerStatus>, Status> {
         calling_server(&request)?;
         Ok(Response::new(describe(&self.raft)))
+    }
+
+    async fn cluster(&self, _request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn sign_server(&self, _request: Request<SignServerRequest>) -> Result<Response<SignServerResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    }
+
+    async fn take_snapshot(
+        &self,
+        _request: Request<TakeSnapshotRequest>,
+    ) -> Result<Response<TakeSnapshotResponse>, Status> {
+        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
     }
 }

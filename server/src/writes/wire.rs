@@ -124,5 +124,6 @@ pub(super) fn key_of(operation: &Operation) -> Option<Key> {
         Proposed::UpdateStatus(update) => update.object.as_ref()?.key(),
         Proposed::Delete(delete) => Key::try_from(delete.key.as_ref()?).ok(),
         Proposed::Bind(bind) => Key::try_from(bind.pod.as_ref()?).ok(),
+        Proposed::Compact(_) => Some(Key::control_plane()),
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn empty(kind: Kind) -> v1::Object {
         Kind::ClusterRole => v1::ClusterRole::default().into(),
         Kind::ClusterRoleBinding => v1::ClusterRoleBinding::default().into(),
         Kind::ConfigMap => v1::ConfigMap::default().into(),
+        Kind::ControlPlane => v1::ControlPlane::default().into(),
         Kind::Event => v1::Event::default().into(),
         Kind::Namespace => v1::Namespace::default().into(),
         Kind::Node => v1::Node::default().into(),
