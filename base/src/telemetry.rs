@@ -1,9 +1,21 @@
 //! Sets up logs and metrics for a process, once. Knows no metric and no message.
 
+mod definition;
+
 use std::io::IsTerminal;
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
+
+pub use definition::{Definition, Kind, counter, gauge, histogram};
+
+/// Bounds of the buckets of times: from a sync of a fast disk to a call that gives up.
+const SECONDS_BUCKETS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Bounds of the buckets of everything that is counted: powers of four.
+const COUNT_BUCKETS: [f64; 9] = [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0];
+/// Histograms of times end so.
+const SECONDS_SUFFIX: &str = "_seconds";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,9 +68,16 @@ fn try_init<S: tracing_subscriber::util::SubscriberInitExt>(subscriber: S) -> Re
     subscriber.try_init().map_err(Error::Logs)
 }
 
-/// Collects metrics from now on; [`Metrics::render`] gives them in Prometheus' text format.
+/// Collects metrics from now on; [`Metrics::render`] gives them in Prometheus' text format. Histograms have fixed
+/// buckets: quantiles of several servers cannot be added up, buckets can, and they cost no memory for each sample.
 pub fn init_metrics() -> Result<Metrics, Error> {
-    PrometheusBuilder::new().install_recorder().map(Metrics).map_err(Error::Metrics)
+    let builder = PrometheusBuilder::new().set_buckets(&COUNT_BUCKETS);
+    let builder = builder
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix(SECONDS_SUFFIX.to_owned()), &SECONDS_BUCKETS)
+        })
+        .map_err(Error::Metrics)?;
+    builder.install_recorder().map(Metrics).map_err(Error::Metrics)
 }
 
 /// The metrics of this process.

@@ -32,6 +32,27 @@ pub const COMMAND_OPERATIONS_MAX: usize = 512;
 pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
 /// Proposals that wait for their commit on the leader; above it callers get RESOURCE_EXHAUSTED.
 pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4_096;
+/// Of those, kept for deletes and for the leader's own loops.
+pub const PROPOSALS_RESERVED: usize = 256;
+/// Writes of users and nodes that one server works on at once; the others wait for their turn, fairly. Few enough that
+/// a newcomer is not behind a crowd in the log, many enough to fill its batches.
+pub const WRITES_IN_FLIGHT_MAX: usize = 1_024;
+/// Reads and other calls of users and nodes that one server works on at once.
+pub const READS_IN_FLIGHT_MAX: usize = 4_096;
+/// Turns kept for deletes beyond the others: a registry that is full can still be emptied.
+pub const DELETES_RESERVED: usize = 128;
+/// Calls of one subject that wait for their turn; the next one gets RESOURCE_EXHAUSTED.
+pub const QUEUED_PER_SUBJECT_MAX: usize = 2_048;
+/// Calls of all subjects that wait for their turn; above it the subject with the most of them loses its newest.
+pub const QUEUED_MAX: usize = 8_192;
+/// Longest wait for a turn, in milliseconds: clients give an attempt up after three seconds.
+pub const QUEUE_WAIT_MAX_MS: u64 = 2_000;
+/// Longest time that a refused caller is told to stay away, in milliseconds.
+pub const RETRY_AFTER_MAX_MS: u32 = 5_000;
+/// Watches of one server.
+pub const WATCHES_MAX: usize = 20_000;
+/// Watches of one subject on one server.
+pub const WATCHES_PER_SUBJECT_MAX: usize = 4_096;
 /// Events kept for watches that resume.
 pub const WATCH_HISTORY_EVENTS_MAX: usize = 100_000;
 /// Bytes of events kept for watches that resume.
@@ -44,12 +65,20 @@ pub const REQUEST_IDS_MAX: usize = 500_000;
 pub const REQUEST_ID_AGE_MAX_MS: u64 = 5 * 60 * 1_000;
 /// A gRPC message. A list page can hold many objects.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Header list of one request: a token is at most 8 KiB.
+/// A request of a client: far above an object, so that one that is a little too large gets its own clear error.
+pub const REQUEST_BYTES_MAX: usize = 16 * OBJECT_BYTES_MAX;
+/// Header list of one request, names and values and 32 bytes for each, as HTTP/2 counts them: a token is at most 8 KiB.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Above it the connection refuses by itself, without a word of ours.
+pub const HEADER_LIST_BYTES_HARD_MAX: u32 = 4 * HEADER_LIST_BYTES_MAX;
 /// Streams of one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// Connections of one listener.
-pub const CONNECTIONS_MAX: usize = 4_096;
+pub const CONNECTIONS_MAX: usize = 8_192;
+/// Connections of one listener from one address: many clients may stand behind one.
+pub const CONNECTIONS_PER_SOURCE_MAX: usize = 4_096;
+/// A token that continues a list.
+pub const PAGE_TOKEN_BYTES_MAX: usize = 1_024;
 /// A bearer token.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Longest grace period of a pod.
@@ -68,3 +97,16 @@ pub const LOG_WINDOW_BATCHES: u32 = 16;
 const _: () = assert!(LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
 const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);
+// What is admitted must find a place in the log, and the reserve must be more than what may come for it.
+const _: () = assert!(WRITES_IN_FLIGHT_MAX + DELETES_RESERVED < PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED);
+const _: () = assert!(DELETES_RESERVED < PROPOSALS_RESERVED);
+// One subject alone must not fill the queue of all.
+const _: () = assert!(QUEUED_PER_SUBJECT_MAX * 2 <= QUEUED_MAX);
+const _: () = assert!(QUEUE_WAIT_MAX_MS < RETRY_AFTER_MAX_MS as u64);
+const _: () = assert!(WATCHES_PER_SUBJECT_MAX * 2 <= WATCHES_MAX);
+const _: () = assert!(CONNECTIONS_PER_SOURCE_MAX * 2 <= CONNECTIONS_MAX);
+const _: () = assert!(OBJECT_BYTES_MAX < REQUEST_BYTES_MAX && REQUEST_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX * 2 <= HEADER_LIST_BYTES_MAX as usize);
+const _: () = assert!(ANNOTATIONS_BYTES_MAX < OBJECT_BYTES_MAX);
+const _: () = assert!(LABEL_KEY_LEN_MAX + LABEL_VALUE_LEN_MAX < SELECTOR_LEN_MAX);
+const _: () = assert!(LABELS_MAX * (LABEL_KEY_LEN_MAX + LABEL_VALUE_LEN_MAX) < OBJECT_BYTES_MAX);

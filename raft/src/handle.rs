@@ -8,7 +8,7 @@ mod status;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use boss_base::tasks::Tasks;
+use boss_base::{cached, tasks::Tasks};
 use boss_proto::{
     ids::{ClusterId, Revision, ServerId},
     raft::v1::Operation,
@@ -27,7 +27,7 @@ pub use status::{Leadership, Role, Status};
 
 use crate::{
     log::Log,
-    metric_definitions::READS,
+    metric_definitions as metric,
     network::{PeerIdentity, PeerService, Peers},
     reads::{ReadError, Reads},
     state::{Interest, Outcome, View},
@@ -89,7 +89,7 @@ impl Handle {
             let mut applied = self.0.published.applied();
             let reached = applied.wait_for(|applied| applied.log_id.is_some_and(|id| id.index >= index)).await;
             reached.map_err(|_| ReadError::ShuttingDown)?;
-            metrics::counter!(READS).increment(1);
+            cached!(counter metric::READS).increment(1);
             Ok(self.view())
         };
         match tokio::time::timeout(READ_TIMEOUT, read).await {
@@ -170,6 +170,18 @@ impl Handle {
             state_hash: published.state_hash(),
         };
         status::status(&self.metrics(), registry)
+    }
+
+    /// Sets the gauges of what only a look tells; call it before metrics are read.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    pub fn report_gauges(&self) {
+        let published = &self.0.published;
+        let view = published.view();
+        metrics::gauge!(metric::LOG_BYTES).set(self.0.log.store_bytes() as f64);
+        metrics::gauge!(metric::STORE_BYTES).set(published.store_bytes() as f64);
+        metrics::gauge!(metric::STORE_LAG_BATCHES).set(published.store_lag_batches() as f64);
+        metrics::gauge!(metric::OBJECTS).set(view.len() as f64);
+        metrics::gauge!(metric::REVISION).set(view.revision().0 as f64);
     }
 
     /// The members, as last known here.

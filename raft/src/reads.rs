@@ -2,9 +2,13 @@
 //! was committed by then. Rounds are shared: a read joins only a round that has not begun, so that the round begins
 //! after the read; each attempt is a round of its own. Knows no objects.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use boss_base::tasks::{OnExit, Tasks};
+use boss_base::{
+    cached,
+    clock::Clock,
+    tasks::{OnExit, Tasks},
+};
 use boss_proto::ids::Revision;
 use openraft::{
     Raft, ReadPolicy,
@@ -13,7 +17,7 @@ use openraft::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    metric_definitions::READ_ROUNDS,
+    metric_definitions::{READ_ROUND_READS, READ_ROUND_SECONDS, READ_ROUNDS},
     network::Peers,
     storage::StateMachine,
     types::{Member, TypeConfig},
@@ -71,9 +75,8 @@ pub(crate) struct Reads {
 
 impl Reads {
     /// Starts the task that runs the rounds.
-    pub(crate) fn start(raft: Raft<TypeConfig, StateMachine>, peers: Peers, timeout: Duration, tasks: &Tasks) -> Self {
+    pub(crate) fn start(rounds: Rounds, tasks: &Tasks) -> Self {
         let (queue, waiting) = mpsc::channel(READS_WAITING_MAX);
-        let rounds = Rounds { raft, peers, timeout };
         let token = tasks.token();
         tasks.spawn("read-rounds", OnExit::StopProcess, async move {
             token.run_until_cancelled(rounds.run(waiting)).await;
@@ -98,10 +101,13 @@ impl Reads {
     }
 }
 
-struct Rounds {
-    raft: Raft<TypeConfig, StateMachine>,
-    peers: Peers,
-    timeout: Duration,
+/// What rounds are made of.
+pub(crate) struct Rounds {
+    pub(crate) raft: Raft<TypeConfig, StateMachine>,
+    pub(crate) peers: Peers,
+    /// Of one round.
+    pub(crate) timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Rounds {
@@ -109,7 +115,9 @@ impl Rounds {
         let mut round = Vec::new();
         // Whoever comes while a round is under way waits for the next one.
         while queue.recv_many(&mut round, READS_WAITING_MAX).await > 0 {
-            metrics::counter!(READ_ROUNDS).increment(1);
+            cached!(counter READ_ROUNDS).increment(1);
+            cached!(histogram READ_ROUND_READS).record(round.len() as f64);
+            let began = self.clock.monotonic();
             let here = self.confirm_here().await;
             let elsewhere = match &here {
                 Err(NotHere::Leader(leader)) if round.iter().any(|read| read.by == By::AnyLeader) => {
@@ -117,6 +125,8 @@ impl Rounds {
                 }
                 _ => Err(ReadError::NoLeader),
             };
+            let took = self.clock.monotonic().saturating_sub(began);
+            cached!(histogram READ_ROUND_SECONDS).record(took.as_secs_f64());
             for read in round.drain(..) {
                 let result = match (&here, read.by) {
                     (Ok(index), _) => Ok(*index),

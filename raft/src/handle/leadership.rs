@@ -1,12 +1,13 @@
 //! Watches who leads and how far this server has applied, and notices when the core dies. Knows no objects.
 
+use boss_base::cached;
 use boss_proto::ids::{Revision, ServerId};
 use openraft::{Raft, ServerState, async_runtime::watch::WatchReceiver, metrics::RaftServerMetrics};
 use tokio::sync::watch;
 
 use super::status::Leadership;
 use crate::{
-    metric_definitions::{APPLIED_INDEX, IS_LEADER, TERM},
+    metric_definitions::{APPLIED_INDEX, HAS_LEADER, IS_LEADER, LEADER_CHANGES, TERM},
     storage::{Applied, Published, StateMachine},
     types::TypeConfig,
 };
@@ -21,10 +22,15 @@ pub(super) struct Seen {
 pub(super) async fn watch_leadership(raft: Raft<TypeConfig, StateMachine>, published: Published, seen: Seen) {
     let mut servers = raft.server_metrics();
     let mut applied = published.applied();
+    let mut last_leader = None;
     loop {
         let now = *applied.borrow_and_update();
         let leadership = leadership(&servers.borrow_watched(), now);
         report(leadership, now);
+        if leadership.leader.is_some() && leadership.leader != last_leader {
+            metrics::counter!(LEADER_CHANGES).increment(1);
+            last_leader = leadership.leader;
+        }
         seen.applied.send_if_modified(|revision| std::mem::replace(revision, now.revision) != now.revision);
         seen.leadership.send_if_modified(|before| std::mem::replace(before, leadership) != leadership);
         let changed = tokio::select! {
@@ -48,9 +54,10 @@ fn leadership(metrics: &RaftServerMetrics<TypeConfig>, applied: Applied) -> Lead
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 fn report(leadership: Leadership, applied: Applied) {
-    metrics::gauge!(TERM).set(leadership.term as f64);
-    metrics::gauge!(IS_LEADER).set(if leadership.is_self { 1.0 } else { 0.0 });
-    metrics::gauge!(APPLIED_INDEX).set(applied.log_id.map_or(0, |id| id.index) as f64);
+    cached!(gauge TERM).set(leadership.term as f64);
+    cached!(gauge IS_LEADER).set(if leadership.is_self { 1.0 } else { 0.0 });
+    cached!(gauge HAS_LEADER).set(if leadership.leader.is_some() { 1.0 } else { 0.0 });
+    cached!(gauge APPLIED_INDEX).set(applied.log_id.map_or(0, |id| id.index) as f64);
 }
 
 /// Resolves with the reason when the core has stopped.

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use boss_base::{
+    cached,
     clock::Clock,
     tasks::{OnExit, Tasks},
 };
 use boss_proto::{
-    limits::PROPOSALS_IN_FLIGHT_MAX,
-    raft::v1::{Command, Operation},
+    limits::{PROPOSALS_IN_FLIGHT_MAX, PROPOSALS_RESERVED},
+    raft::v1::{Command, Operation, operation::Action},
 };
 use openraft::{
     Raft,
@@ -21,7 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::errors::ProposeError;
 use crate::{
-    metric_definitions::{PROPOSAL_SECONDS, PROPOSALS_IN_FLIGHT, PROPOSALS_REFUSED},
+    metric_definitions::{
+        PROPOSAL_SECONDS, PROPOSALS_COMMITTED, PROPOSALS_FAILED, PROPOSALS_IN_FLIGHT, PROPOSALS_REFUSED,
+    },
     state::Outcome,
     storage::StateMachine,
     types::{COMMAND_FORMAT, Member, Proposal, TypeConfig},
@@ -39,29 +42,67 @@ pub(super) struct Proposals {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     places: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
 }
 
 impl Proposals {
     pub(super) fn new(raft: Raft<TypeConfig, StateMachine>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
-        Self { raft, clock, tasks, places: Arc::new(Semaphore::new(PROPOSALS_IN_FLIGHT_MAX)) }
+        let places = Arc::new(Semaphore::new(PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED));
+        Self { raft, clock, tasks, places, reserve: Arc::new(Semaphore::new(PROPOSALS_RESERVED)) }
     }
 
     /// One entry with the operations; returns when it is applied here.
     pub(super) async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            metrics::counter!(PROPOSALS_REFUSED).increment(1);
-            ProposeError::Busy
-        })?;
+        let place = self.take_place(&operations)?;
         let command = Command { format: COMMAND_FORMAT, proposed_at_ms: self.clock.unix_millis(), operations };
         let proposal = Proposal::new(&command).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         let before = self.clock.monotonic();
         let (responder, answer) = ProgressResponder::complete_only();
         let in_flight = InFlight::new(answer, place, self.tasks.clone());
-        self.raft.client_write_ff(proposal, Some(responder)).await.map_err(|_| ProposeError::ShuttingDown)?;
-        let answer = tokio::time::timeout(TIMEOUT, in_flight.answered()).await.map_err(|_| ProposeError::Timeout)?;
-        metrics::histogram!(PROPOSAL_SECONDS).record(self.clock.monotonic().saturating_sub(before).as_secs_f64());
-        outcomes(answer?)
+        let result = match self.raft.client_write_ff(proposal, Some(responder)).await {
+            Ok(_) => tokio::time::timeout(TIMEOUT, in_flight.answered()).await.unwrap_or(Err(ProposeError::Timeout)),
+            Err(_) => Err(ProposeError::ShuttingDown),
+        };
+        let result = result.and_then(outcomes);
+        report(&result, self.clock.monotonic().saturating_sub(before));
+        result
     }
+
+    /// A place among those in flight. Some are kept for what makes room and for the leader's own loops: a registry
+    /// that is full of its users' writes can still be emptied.
+    fn take_place(&self, operations: &[Operation]) -> Result<OwnedSemaphorePermit, ProposeError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().or_else(|full| {
+            if operations.iter().all(may_use_reserve) {
+                Arc::clone(&self.reserve).try_acquire_owned()
+            } else {
+                Err(full)
+            }
+        });
+        place.map_err(|_| {
+            cached!(counter PROPOSALS_REFUSED).increment(1);
+            ProposeError::Busy
+        })
+    }
+}
+
+fn may_use_reserve(operation: &Operation) -> bool {
+    operation.leader_term.is_some() || matches!(operation.action, Some(Action::Delete(_)))
+}
+
+fn report(result: &Result<Vec<Outcome>, ProposeError>, took: Duration) {
+    let reason = match result {
+        Ok(_) => {
+            cached!(counter PROPOSALS_COMMITTED).increment(1);
+            cached!(histogram PROPOSAL_SECONDS).record(took.as_secs_f64());
+            return;
+        }
+        Err(ProposeError::NotLeader { .. }) => "not_leader",
+        Err(ProposeError::Timeout) => "timeout",
+        Err(ProposeError::ShuttingDown) => "stopping",
+        Err(ProposeError::Busy) => "busy",
+        Err(ProposeError::TooLarge(_)) => "too_large",
+    };
+    metrics::counter!(PROPOSALS_FAILED, "reason" => reason).increment(1);
 }
 
 fn outcomes(answer: ClientWriteResult<TypeConfig>) -> Result<Vec<Outcome>, ProposeError> {
@@ -89,7 +130,7 @@ struct InFlight {
 
 impl InFlight {
     fn new(answer: Answer, place: OwnedSemaphorePermit, tasks: Tasks) -> Self {
-        metrics::gauge!(PROPOSALS_IN_FLIGHT).increment(1);
+        cached!(gauge PROPOSALS_IN_FLIGHT).increment(1);
         Self { parts: Some((answer, place)), tasks }
     }
 
@@ -103,7 +144,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        metrics::gauge!(PROPOSALS_IN_FLIGHT).decrement(1);
+        cached!(gauge PROPOSALS_IN_FLIGHT).decrement(1);
         let Some((answer, place)) = self.parts.take() else { return };
         let token = self.tasks.token();
         self.tasks.spawn("abandoned-proposal", OnExit::Log, async move {

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ElectionProfile, Limits},
     log::{self, Log, Owner},
     network::{PeerDialer, Peers},
-    reads::Reads,
+    reads::{Reads, Rounds},
     state,
     storage::{OpenOptions, Published, StateMachine},
     types::TypeConfig,
@@ -75,7 +75,8 @@ async fn start_in(
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
         .map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
-    let reads = Reads::start(raft.clone(), peers.clone(), round_timeout, &tasks);
+    let rounds = Rounds { raft: raft.clone(), peers: peers.clone(), timeout: round_timeout, clock: Arc::clone(&clock) };
+    let reads = Reads::start(rounds, &tasks);
     let inner = Inner {
         server_id: config.server_id,
         cluster_id: config.cluster_id.clone(),

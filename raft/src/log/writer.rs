@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use boss_base::clock::Clock;
+use boss_base::{cached, clock::Clock};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -274,9 +274,9 @@ impl<D: Disk> Writer<D> {
         self.disk.sync(&segment.file)?;
         failpoint!("log.batch.synced");
         let took = self.clock.monotonic().saturating_sub(before);
-        metrics::histogram!(LOG_SYNC_SECONDS).record(took.as_secs_f64());
-        metrics::histogram!(LOG_BATCH_RECORDS).record(self.batch.records as f64);
-        metrics::counter!(LOG_BYTES_WRITTEN).increment(self.batch.bytes.len() as u64);
+        cached!(histogram LOG_SYNC_SECONDS).record(took.as_secs_f64());
+        cached!(histogram LOG_BATCH_RECORDS).record(self.batch.records as f64);
+        cached!(counter LOG_BYTES_WRITTEN).increment(self.batch.bytes.len() as u64);
         self.offset += self.batch.bytes.len() as u64;
         self.batch.bytes.clear();
         self.batch.records = 0;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use boss_base::clock::{Clock, SystemClock};
 use boss_proto::{
     ids::{ClusterId, ServerId},
     raft::v1::{self, peer_client::PeerClient},
@@ -38,6 +39,7 @@ use super::{
 };
 use crate::{
     codec::{log_id_to_proto, stored_membership_to_proto, vote_from_proto, vote_to_proto},
+    metric_definitions::PEER_ROUND_TRIP_SECONDS,
     storage::{Published, SnapshotFile},
     types::{Address, Member, SnapshotMeta, TypeConfig, Vote},
 };
@@ -227,9 +229,14 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let (peer, began) = (self.member.id, SystemClock.monotonic());
         let mut answers = self.stream_append(stream::iter([rpc]), option).await?;
         match answers.next().await {
-            Some(answer) => Ok(AppendEntriesResponse::from(answer?)),
+            Some(answer) => {
+                let took = SystemClock.monotonic().saturating_sub(began);
+                metrics::histogram!(PEER_ROUND_TRIP_SECONDS, "peer" => peer.to_string()).record(took.as_secs_f64());
+                Ok(AppendEntriesResponse::from(answer?))
+            }
             None => Err(unreachable("the peer closed the stream")),
         }
     }

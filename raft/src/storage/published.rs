@@ -84,6 +84,12 @@ impl Published {
         self.inner.writer.flush().await;
     }
 
+    /// Batches of entries that are applied and wait for the store.
+    #[must_use]
+    pub fn store_lag_batches(&self) -> usize {
+        self.inner.writer.waiting()
+    }
+
     /// Size of the store on disk.
     #[must_use]
     pub fn store_bytes(&self) -> u64 {

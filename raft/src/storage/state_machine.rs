@@ -5,10 +5,15 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use boss_base::tasks::Tasks;
+use boss_base::{
+    cached,
+    clock::{Clock, SystemClock},
+    tasks::Tasks,
+};
 use boss_proto::ids::ClusterId;
 use futures_util::{Stream, StreamExt};
 use openraft::{
@@ -99,7 +104,7 @@ impl StateMachine {
             EntryPayload::Normal(proposal) => {
                 let panics = self.state.panics();
                 let applied = apply(&mut self.state, at, proposal.command());
-                metrics::counter!(metric_definitions::OPERATIONS_APPLIED).increment(applied.outcomes.len() as u64);
+                cached!(counter metric_definitions::OPERATIONS_APPLIED).increment(applied.outcomes.len() as u64);
                 if self.state.panics() > panics {
                     metrics::counter!(metric_definitions::APPLY_PANICS).increment(self.state.panics() - panics);
                     tracing::error!(%log_id, "applying an operation panicked; it was discarded");
@@ -120,6 +125,7 @@ impl StateMachine {
         let mut changes = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         let mut failed = Ok(());
+        let began = SystemClock.monotonic();
         for item in batch {
             match item {
                 Ok((entry, responder)) => {
@@ -132,6 +138,8 @@ impl StateMachine {
                 }
             }
         }
+        let took = SystemClock.monotonic().saturating_sub(began);
+        cached!(histogram metric_definitions::APPLY_SECONDS).record(took.as_secs_f64());
         let view = self.state.view();
         let meta = Meta::new(&self.cluster_id, &self.place, &view).encode_to_vec();
         // Readers first: who has the answer must see its effect.
@@ -217,11 +225,22 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotFile>, io::Error> {
         let file = match self.current() {
             Some(file) => file,
-            None => self.write().await?,
+            None => {
+                let began = SystemClock.monotonic();
+                let file = self.write().await?;
+                report_snapshot(SystemClock.monotonic().saturating_sub(began), file.len());
+                file
+            }
         };
         set_current(&self.current, &self.published, &self.place, &file);
         Ok(SnapshotOf::<TypeConfig, SnapshotFile> { meta: self.place.snapshot_meta(), snapshot: file })
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+fn report_snapshot(took: Duration, bytes: u64) {
+    metrics::histogram!(metric_definitions::SNAPSHOT_SECONDS).record(took.as_secs_f64());
+    metrics::gauge!(metric_definitions::SNAPSHOT_BYTES).set(bytes as f64);
 }
 
 /// Notes the newest snapshot; a builder that was overtaken by an installation changes nothing.

@@ -64,6 +64,11 @@ impl WriterHandle {
         (Self { queue }, work)
     }
 
+    /// Batches that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Waits while the queue is full. A writer that has ended wants nothing more.
     pub(super) async fn send(&self, work: Work) {
         let _ = self.queue.send(work).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use boss_proto::{
     FILE_DESCRIPTOR_SET,
     ids::ClusterId,
-    limits::{MESSAGE_BYTES_MAX, OBJECT_BYTES_MAX},
+    limits::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
         auth_server::AuthServer, cluster_server::ClusterServer, node_sessions_server::NodeSessionsServer,
@@ -24,9 +24,6 @@ use crate::{
     sessions::Sessions,
     writes::{Peers, Writes},
 };
-
-/// A request of a client: far above an object, so that one that is a little too large gets its own clear error.
-const REQUEST_BYTES_MAX: usize = 16 * OBJECT_BYTES_MAX;
 
 type Gated = Stack<Gate, Identity>;
 
