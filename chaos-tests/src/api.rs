@@ -145,7 +145,8 @@ impl Api {
 
     /// Creates an object under this request id.
     pub async fn create_as<T: Resource>(&self, object: T, id: v1::RequestId) -> Result<Written<T>, Status> {
-        let message = v1::CreateRequest { object: Some(object.into_object()), request_id: Some(id) };
+        let message =
+            v1::CreateRequest { object: Some(object.into_object()), request_id: Some(id), ..Default::default() };
         self.written(within(Box::pin(self.registry().create(self.request(message)?))).await?.into_inner())
     }
 
@@ -217,7 +218,11 @@ impl Api {
     }
 
     fn update_request<T: Resource>(&self, object: T) -> v1::UpdateRequest {
-        v1::UpdateRequest { object: Some(object.into_object()), request_id: Some(self.seen.request_id()) }
+        v1::UpdateRequest {
+            object: Some(object.into_object()),
+            request_id: Some(self.seen.request_id()),
+            ..Default::default()
+        }
     }
 
     fn written<T: Resource>(&self, response: v1::WriteResponse) -> Result<Written<T>, Status> {

@@ -181,7 +181,7 @@ impl Client {
 
     /// Creates an object; the answer has what the server filled in.
     pub async fn create(&self, object: v1::Object) -> Result<v1::Object, Error> {
-        let make = |id| v1::CreateRequest { object: Some(object.clone()), request_id: Some(id) };
+        let make = |id| v1::CreateRequest { object: Some(object.clone()), request_id: Some(id), ..Default::default() };
         let answer =
             self.write(make, |channel, request| async move { registry(channel).create(request).await }).await?;
         self.written(answer)
@@ -189,7 +189,7 @@ impl Client {
 
     /// Replaces an object, except for its status. A `resource_version` in it is a precondition.
     pub async fn update(&self, object: v1::Object) -> Result<v1::Object, Error> {
-        let make = |id| v1::UpdateRequest { object: Some(object.clone()), request_id: Some(id) };
+        let make = |id| v1::UpdateRequest { object: Some(object.clone()), request_id: Some(id), ..Default::default() };
         let answer =
             self.write(make, |channel, request| async move { registry(channel).update(request).await }).await?;
         self.written(answer)
@@ -197,7 +197,7 @@ impl Client {
 
     /// Replaces an object's status alone. A `resource_version` in it is a precondition.
     pub async fn update_status(&self, object: v1::Object) -> Result<v1::Object, Error> {
-        let make = |id| v1::UpdateRequest { object: Some(object.clone()), request_id: Some(id) };
+        let make = |id| v1::UpdateRequest { object: Some(object.clone()), request_id: Some(id), ..Default::default() };
         let answer =
             self.write(make, |channel, request| async move { registry(channel).update_status(request).await }).await?;
         self.written(answer)
@@ -393,6 +393,7 @@ fn delete_request(key: &Key, options: &DeleteOptions, request_id: RequestId) -> 
         preconditions: Some(preconditions),
         grace_period_seconds: options.grace_period_seconds,
         absence_proven: options.absence_proven,
+        ..Default::default()
     }
 }
 

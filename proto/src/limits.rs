@@ -53,6 +53,16 @@ pub const RETRY_AFTER_MAX_MS: u32 = 5_000;
 pub const WATCHES_MAX: usize = 20_000;
 /// Watches of one subject on one server.
 pub const WATCHES_PER_SUBJECT_MAX: usize = 4_096;
+/// Operations and comparisons of one transaction, both lists together.
+pub const TXN_OPERATIONS_MAX: usize = 128;
+/// Objects that one call of DeleteCollection deletes: they fit into one Raft entry.
+pub const DELETE_COLLECTION_MAX: usize = 500;
+/// Writes of one stream that wait for their outcome; above it the server reads no more of the stream.
+pub const STREAM_WRITES_IN_FLIGHT_MAX: usize = 4_096;
+/// Managers whose fields one object remembers.
+pub const FIELD_MANAGERS_MAX: usize = 32;
+/// Name of a field manager.
+pub const FIELD_MANAGER_LEN_MAX: usize = 128;
 /// Events kept for watches that resume.
 pub const WATCH_HISTORY_EVENTS_MAX: usize = 100_000;
 /// Bytes of events kept for watches that resume.

@@ -150,7 +150,12 @@ impl Case<'_> {
             return Err(Refusal::Forbidden { reason });
         }
         node_restriction::delete(self.identity, &key, stored.map(|stored| &stored.object), absence_proven)?;
-        let action = Proposed::Delete(log::Delete { key: Some(key.to_proto()), grace_period_seconds, absence_proven });
+        let action = Proposed::Delete(log::Delete {
+            key: Some(key.to_proto()),
+            grace_period_seconds,
+            absence_proven,
+            propagation: 0,
+        });
         Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, action))
     }
 
@@ -179,6 +184,8 @@ impl Case<'_> {
             admitted_revision: stored.map_or(0, |stored| stored.revision.0),
             leader_term: None,
             action: Some(action),
+            any_revision: false,
+            patch: false,
         }
     }
 }

@@ -197,6 +197,7 @@ fn called(method: &'static str) -> Seen {
     Seen { method, ..Seen::default() }
 }
 
+type WriteStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WriteStreamResponse, Status>> + Send>>;
 type WatchStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -237,6 +238,38 @@ impl Registry for FakeRegistry {
         let seen = Seen { request_id: request.get_ref().request_id.clone(), ..called("delete") };
         let (object, revision) = self.object(&request, seen).await?;
         Ok(Response::new(v1::DeleteResponse { object, revision, gone: true }))
+    }
+
+    async fn patch(&self, request: Request<v1::PatchRequest>) -> Result<Response<v1::WriteResponse>, Status> {
+        let seen = Seen { request_id: request.get_ref().request_id.clone(), ..called("patch") };
+        let (object, revision) = self.object(&request, seen).await?;
+        Ok(Response::new(v1::WriteResponse { object, revision }))
+    }
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Result<Response<v1::WriteResponse>, Status> {
+        let seen = Seen { request_id: request.get_ref().request_id.clone(), ..called("apply") };
+        let (object, revision) = self.object(&request, seen).await?;
+        Ok(Response::new(v1::WriteResponse { object, revision }))
+    }
+
+    async fn delete_collection(
+        &self,
+        _: Request<v1::DeleteCollectionRequest>,
+    ) -> Result<Response<v1::DeleteCollectionResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn txn(&self, _: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    type WriteStreamStream = WriteStream;
+
+    async fn write_stream(
+        &self,
+        _: Request<tonic::Streaming<v1::WriteStreamRequest>>,
+    ) -> Result<Response<WriteStream>, Status> {
+        Err(Status::unimplemented("not in the script"))
     }
 
     type WatchStream = WatchStream;

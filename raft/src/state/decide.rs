@@ -83,6 +83,7 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
         Action::Delete(delete) => delete::decide(&case, delete),
         Action::Bind(bind) => bind::decide(&case, bind),
         Action::Compact(compact) => control_plane::decide_compact(&case, compact),
+        Action::Txn(_) | Action::Read(_) => Err(invalid("action", "is not possible", "")),
     }
 }
 
@@ -105,6 +106,8 @@ pub(super) fn key_of(operation: &Operation) -> Refused<Key> {
         Some(Action::Delete(delete)) => delete.key.clone(),
         Some(Action::Bind(bind)) => bind.pod.clone(),
         Some(Action::Compact(_)) => Some(Key::control_plane().to_proto()),
+        Some(Action::Read(read)) => read.key.clone(),
+        Some(Action::Txn(_)) => None,
         None => None,
     };
     let key = key.ok_or_else(|| invalid("object", "is missing or has no metadata", ""))?;

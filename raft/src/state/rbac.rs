@@ -65,13 +65,17 @@ impl<'a> Attributes<'a> {
     /// What an operation on `key` needs; `None` when it has no action.
     #[must_use]
     pub fn of(operation: &Operation, key: &'a Key) -> Option<Self> {
+        let verb = if operation.patch { "patch" } else { "update" };
         Some(match operation.action.as_ref()? {
             Action::Create(_) => Self::on("create", key),
-            Action::Update(_) => Self::on("update", key),
-            Action::UpdateStatus(_) => Self::on("update", key).part("status"),
+            Action::Update(_) => Self::on(verb, key),
+            Action::UpdateStatus(_) => Self::on(verb, key).part("status"),
             Action::Delete(_) => Self::on("delete", key),
             Action::Bind(_) => Self::on("bind", key),
             Action::Compact(_) => Self::on("update", key),
+            Action::Read(_) => Self::on("get", key),
+            // Nothing by itself: each operation inside is asked for.
+            Action::Txn(_) => return None,
         })
     }
 }

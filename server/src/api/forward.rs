@@ -5,11 +5,11 @@ use std::{pin::Pin, sync::Arc};
 use boss_proto::{
     ids::NodeName,
     peer::v1::{
-        DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedWrite, HeartbeatBatch, HeartbeatConfirmation,
-        LocateRequest, LocateResponse, SignServerRequest, SignServerResponse, TakeSnapshotRequest,
-        TakeSnapshotResponse, forward_server::Forward,
+        DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedStreamWrites, ForwardedWrite, HeartbeatBatch,
+        HeartbeatConfirmation, LocateRequest, LocateResponse, SignServerRequest, SignServerResponse,
+        TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward,
     },
-    v1::{LogRecord, ServerStatus},
+    v1::{LogRecord, ServerStatus, WriteStreamResponse},
 };
 use boss_raft::Handle;
 use futures_util::Stream;
@@ -44,6 +44,15 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Forward for ForwardService {
     type HeartbeatsStream = Answers<HeartbeatConfirmation>;
     type LogsStream = Answers<LogRecord>;
+    type WriteStreamStream = Answers<WriteStreamResponse>;
+
+    async fn write_stream(
+        &self,
+        request: Request<Streaming<ForwardedStreamWrites>>,
+    ) -> Result<Response<Self::WriteStreamStream>, Status> {
+        calling_server(&request)?;
+        Err(Error::Unimplemented("this server cannot do it".to_owned()).into())
+    }
 
     async fn write(&self, request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
         let CallingServer(caller) = calling_server(&request)?;

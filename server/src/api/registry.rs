@@ -6,14 +6,15 @@ use boss_proto::{
     ids::Revision,
     key::Key,
     v1::{
-        Bookmark, Consistency as WireConsistency, CreateRequest, DeleteRequest, DeleteResponse, GetRequest,
-        GetResponse, ListRequest, ListResponse, UpdateRequest, WatchEvent, WatchRequest, WatchResponse, WriteResponse,
-        registry_server::Registry, watch_response::Body,
+        ApplyRequest, Bookmark, Consistency as WireConsistency, CreateRequest, DeleteCollectionRequest,
+        DeleteCollectionResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse, ListRequest, ListResponse,
+        PatchRequest, TxnRequest, TxnResponse, UpdateRequest, WatchEvent, WatchRequest, WatchResponse, WriteResponse,
+        WriteStreamRequest, WriteStreamResponse, registry_server::Registry, watch_response::Body,
     },
 };
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{Error, status::to_status};
 use crate::{
@@ -72,11 +73,39 @@ impl RegistryService {
     }
 }
 
+type WriteStream = Pin<Box<dyn Stream<Item = Result<WriteStreamResponse, Status>> + Send>>;
 type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Registry for RegistryService {
     type WatchStream = WatchStream;
+    type WriteStreamStream = WriteStream;
+
+    async fn patch(&self, _: Request<PatchRequest>) -> Result<Response<WriteResponse>, Status> {
+        Err(not_yet().into())
+    }
+
+    async fn apply(&self, _: Request<ApplyRequest>) -> Result<Response<WriteResponse>, Status> {
+        Err(not_yet().into())
+    }
+
+    async fn delete_collection(
+        &self,
+        _: Request<DeleteCollectionRequest>,
+    ) -> Result<Response<DeleteCollectionResponse>, Status> {
+        Err(not_yet().into())
+    }
+
+    async fn txn(&self, _: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        Err(not_yet().into())
+    }
+
+    async fn write_stream(
+        &self,
+        _: Request<Streaming<WriteStreamRequest>>,
+    ) -> Result<Response<Self::WriteStreamStream>, Status> {
+        Err(not_yet().into())
+    }
 
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
@@ -116,6 +145,10 @@ impl Registry for RegistryService {
         let identity = Identity::of(&request)?;
         Ok(Response::new(self.do_watch(identity, request.into_inner()).await?))
     }
+}
+
+fn not_yet() -> Error {
+    Error::Unimplemented("this server cannot do it".to_owned())
 }
 
 fn wrong_answer() -> Error {

@@ -77,7 +77,7 @@ impl Write {
     /// From its message.
     #[must_use]
     pub fn delete(request: DeleteRequest) -> Self {
-        let DeleteRequest { key, request_id, preconditions, grace_period_seconds, absence_proven } = request;
+        let DeleteRequest { key, request_id, preconditions, grace_period_seconds, absence_proven, .. } = request;
         Self { action: Action::Delete(Delete { key, preconditions, grace_period_seconds, absence_proven }), request_id }
     }
 
@@ -85,18 +85,28 @@ impl Write {
     pub(super) fn encode(&self) -> (&'static str, Bytes) {
         let request_id = self.request_id.clone();
         match &self.action {
-            Action::Create(object) => {
-                (CREATE, Bytes::from(CreateRequest { object: object.clone(), request_id }.encode_to_vec()))
-            }
-            Action::Update(object) => {
-                (UPDATE, Bytes::from(UpdateRequest { object: object.clone(), request_id }.encode_to_vec()))
-            }
-            Action::UpdateStatus(object) => {
-                (UPDATE_STATUS, Bytes::from(UpdateRequest { object: object.clone(), request_id }.encode_to_vec()))
-            }
+            Action::Create(object) => (
+                CREATE,
+                Bytes::from(CreateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
+            ),
+            Action::Update(object) => (
+                UPDATE,
+                Bytes::from(UpdateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
+            ),
+            Action::UpdateStatus(object) => (
+                UPDATE_STATUS,
+                Bytes::from(UpdateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
+            ),
             Action::Delete(delete) => {
                 let Delete { key, preconditions, grace_period_seconds, absence_proven } = delete.clone();
-                let request = DeleteRequest { key, request_id, preconditions, grace_period_seconds, absence_proven };
+                let request = DeleteRequest {
+                    key,
+                    request_id,
+                    preconditions,
+                    grace_period_seconds,
+                    absence_proven,
+                    ..Default::default()
+                };
                 (DELETE, Bytes::from(request.encode_to_vec()))
             }
         }
@@ -123,6 +133,7 @@ pub(super) fn key_of(operation: &Operation) -> Option<Key> {
         Proposed::Update(update) => update.object.as_ref()?.key(),
         Proposed::UpdateStatus(update) => update.object.as_ref()?.key(),
         Proposed::Delete(delete) => Key::try_from(delete.key.as_ref()?).ok(),
+        Proposed::Txn(_) | Proposed::Read(_) => None,
         Proposed::Bind(bind) => Key::try_from(bind.pod.as_ref()?).ok(),
         Proposed::Compact(_) => Some(Key::control_plane()),
     }

@@ -88,8 +88,11 @@ async fn each_verb_needs_its_right() {
     check_reason(create(&mut nobody, pod("mine", "")).await, "FORBIDDEN");
     check_reason(get(&mut nobody, place.clone()).await, "FORBIDDEN");
     check_reason(update(&mut nobody, pod("web", "a: b")).await, "FORBIDDEN");
-    let status =
-        UpdateRequest { object: Some(object("kind: Pod\nmetadata: {name: web}\nstatus: {}")), request_id: None };
+    let status = UpdateRequest {
+        object: Some(object("kind: Pod\nmetadata: {name: web}\nstatus: {}")),
+        request_id: None,
+        ..Default::default()
+    };
     check_reason(nobody.update_status(status).await, "FORBIDDEN");
     check_reason(delete(&mut nobody, place.clone()).await, "FORBIDDEN");
     check_reason(nobody.list(ListRequest { kind: "Pod".into(), ..Default::default() }).await, "FORBIDDEN");

@@ -16,7 +16,7 @@ async fn an_agent_sees_and_touches_only_its_own() {
     assert!(get(&mut agent, key("Node", "", "n1")).await.is_ok());
     check_reason(get(&mut agent, key("Node", "", "n2")).await, "FORBIDDEN");
 
-    let report = |yaml: &str| UpdateRequest { object: Some(object(yaml)), request_id: None };
+    let report = |yaml: &str| UpdateRequest { object: Some(object(yaml)), request_id: None, ..Default::default() };
     let own = "kind: Node\nmetadata: {name: n1}\nstatus: {conditions: [{type: Ready, status: 'True'}, {type: Disk, status: 'True'}]}";
     let written = agent.update_status(report(own)).await.unwrap().into_inner().object.unwrap();
     let boss_proto::v1::object::Body::Node(written) = written.body.unwrap() else { panic!("a node") };

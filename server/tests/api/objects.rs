@@ -46,7 +46,11 @@ async fn an_object_lives_from_create_to_delete() {
 async fn a_request_sent_twice_has_one_effect() {
     let cluster = Cluster::start(1).await;
     let mut registry = cluster.admin(0);
-    let request = CreateRequest { object: Some(pod("once", "")), request_id: Some(RequestId::random(Revision(0))) };
+    let request = CreateRequest {
+        object: Some(pod("once", "")),
+        request_id: Some(RequestId::random(Revision(0))),
+        ..Default::default()
+    };
     let first = registry.create(request.clone()).await.unwrap().into_inner();
     let second = registry.create(request.clone()).await.unwrap().into_inner();
     assert_eq!(first.revision, second.revision);

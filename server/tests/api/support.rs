@@ -292,12 +292,14 @@ pub(crate) fn pod(name: &str, labels: &str) -> Object {
 }
 
 pub(crate) async fn create(registry: &mut Registry, object: Object) -> Result<WriteResponse, Status> {
-    let request = CreateRequest { object: Some(object), request_id: Some(RequestId::random(Revision(0))) };
+    let request =
+        CreateRequest { object: Some(object), request_id: Some(RequestId::random(Revision(0))), ..Default::default() };
     registry.create(request).await.map(tonic::Response::into_inner)
 }
 
 pub(crate) async fn update(registry: &mut Registry, object: Object) -> Result<WriteResponse, Status> {
-    let request = UpdateRequest { object: Some(object), request_id: Some(RequestId::random(Revision(0))) };
+    let request =
+        UpdateRequest { object: Some(object), request_id: Some(RequestId::random(Revision(0))), ..Default::default() };
     registry.update(request).await.map(tonic::Response::into_inner)
 }
 

@@ -41,7 +41,7 @@ async fn eventually<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> T {
 
 async fn create(channel: &Channel, object: Object) {
     let request_id = Some(v1::RequestId::random(Default::default()));
-    let request = CreateRequest { object: Some(object), request_id };
+    let request = CreateRequest { object: Some(object), request_id, ..Default::default() };
     eventually(async || match RegistryClient::new(channel.clone()).create(request.clone()).await {
         Err(status) if status.code() == Code::AlreadyExists => Ok(()),
         other => other.map(drop),
@@ -88,7 +88,7 @@ async fn register(cluster: &Cluster, server: usize, name: &str) {
             let conditions = node.status.take().unwrap_or_default().conditions;
             node.status = Some(v1::NodeStatus { conditions, ..node_status(name) });
         }
-        let request = v1::UpdateRequest { object: Some(object), request_id: None };
+        let request = v1::UpdateRequest { object: Some(object), request_id: None, ..Default::default() };
         RegistryClient::new(channel.clone()).update_status(request).await
     })
     .await;

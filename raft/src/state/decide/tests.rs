@@ -276,6 +276,7 @@ fn a_shorter_grace_replaces_a_longer_one() {
     cluster.bound_pod("a");
     let grace = |seconds| {
         Action::Delete(Delete {
+            propagation: 0,
             key: Some(key("a").to_proto()),
             grace_period_seconds: Some(seconds),
             absence_proven: false,
