@@ -250,6 +250,7 @@ impl Handle {
             reads: self.0.reads.clone(),
             log: self.0.log.clone(),
             failure: self.0.failure.clone(),
+            stopping: self.0.stopping.clone(),
         }
     }
 

@@ -16,6 +16,7 @@ use openraft::{
     raft::{AppendEntriesRequest, StreamAppendResult},
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{
@@ -139,6 +140,8 @@ pub struct PeerService {
     pub(crate) log: Log,
     /// Told when this server must not go on.
     pub(crate) failure: watch::Sender<Option<String>>,
+    /// Cancelled when this server stops: streams of peers end then, or they would keep its port for ever.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl PeerService {
@@ -276,7 +279,8 @@ impl peer_server::Peer for PeerService {
         // A message that cannot be read ends the stream; what came before it is answered.
         let this = self.clone();
         let requests = request.into_inner().scan((), move |(), message| ready(this.take(message, from)));
-        let results = self.raft.stream_append(requests).map(answer);
+        let stopping = self.stopping.clone().cancelled_owned();
+        let results = self.raft.stream_append(requests).map(answer).take_until(stopping);
         Ok(Response::new(Box::pin(results)))
     }
 

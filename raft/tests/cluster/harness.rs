@@ -1,13 +1,7 @@
 //! Servers in one process, each on a runtime of its own, speaking over real TLS on loopback. Dropping a runtime is a
 //! crash: nothing is flushed, nobody is told.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use boss_base::{
     clock::SystemClock,
@@ -23,20 +17,20 @@ use boss_proto::{
     v1,
 };
 use boss_raft::{
-    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, PeerId, ProposeError,
+    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, ProposeError,
     config::Limits,
     server_uri,
     state::{Outcome, View},
 };
+use futures_util::TryStreamExt;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::watch};
+
+use crate::cut::CutOff;
 
 /// Far above what anything here takes on a busy machine; only a hang reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const CLUSTER: &str = "test-cluster";
-
-/// Servers that nobody hears and that hear nobody.
-type CutOff = Arc<Mutex<BTreeSet<ServerId>>>;
 
 pub(crate) struct Cluster {
     dir: TempDir,
@@ -119,7 +113,7 @@ impl Cluster {
         config.limits = self.limits.clone();
         config.profile = self.profile;
         let identity = self.identity(id, &server_uri(&CLUSTER.into(), id));
-        let cut_off = Arc::clone(&self.cut_off);
+        let cut_off = self.cut_off.clone();
         let running = runtime.spawn(serve(config, identity, member.peer.parse().unwrap(), cut_off));
         let handle = tokio::time::timeout(PATIENCE, running).await.expect("a server does not start").unwrap();
         self.servers.insert(id, Server { handle, runtime: Some(runtime) });
@@ -172,11 +166,11 @@ impl Cluster {
     }
 
     pub(crate) fn cut_off(&self, id: ServerId) {
-        self.cut_off.lock().unwrap().insert(id);
+        self.cut_off.cut(id);
     }
 
     pub(crate) fn heal(&self) {
-        self.cut_off.lock().unwrap().clear();
+        self.cut_off.heal();
     }
 
     /// The server that leads and is ready, seen by itself.
@@ -232,12 +226,9 @@ async fn serve(config: Config, identity: Identity, address: SocketAddr, cut_off:
     let acceptor = server_acceptor(identity, ClientAuth::Required);
     let limits = ListenerLimits { connections_max: 64, handshake_timeout: Duration::from_secs(5) };
     let listener = bind(address, acceptor, limits).await;
-    let service = handle.peer_service(Arc::new(move |extensions| {
-        let peer = PeerId::of_connection(extensions)?;
-        let cut_off = cut_off.lock().unwrap();
-        (!cut_off.contains(&this) && !cut_off.contains(&peer.server_id)).then_some(peer)
-    }));
-    let incoming = listener.accept(&tasks);
+    let identities = cut_off.clone();
+    let service = handle.peer_service(Arc::new(move |extensions| identities.identify(this, extensions)));
+    let incoming = listener.accept(&tasks).map_ok(move |stream| cut_off.watched(this, stream));
     let serving = tonic::transport::Server::builder().add_service(service.into_server()).serve_with_incoming(incoming);
     tasks.spawn("peer-listener", boss_base::tasks::OnExit::Log, async move { serving.await.unwrap() });
     handle

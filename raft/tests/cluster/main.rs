@@ -1,6 +1,7 @@
 //! Three servers agree, read, watch, hand over, crash and come back, over real TLS.
 #![expect(clippy::unwrap_used, reason = "a test says with a panic what went wrong")]
 
+mod cut;
 mod harness;
 
 use std::time::Duration;
