@@ -50,7 +50,13 @@ pub const APPLY_SECONDS: &str = "boss_raft_apply_seconds";
 pub const APPLY_PANICS: &str = "boss_raft_apply_panics_total";
 /// Batches written to the store behind the registry.
 pub const STORE_WRITES: &str = "boss_raft_store_writes_total";
-/// Times that the store was given up.
+/// Index of the last entry in the store.
+pub const STORE_INDEX: &str = "boss_raft_store_index";
+/// Times that the store could not follow.
+pub const STORE_OVERFLOWS: &str = "boss_raft_store_overflows_total";
+/// Times that the store was written anew, by reason: replaced, missed or shrink.
+pub const STORE_REWRITES: &str = "boss_raft_store_rewrites_total";
+/// Times that the store could not be written.
 pub const STORE_FAILURES: &str = "boss_raft_store_failures_total";
 /// Batches that wait for the store.
 pub const STORE_LAG_BATCHES: &str = "boss_raft_store_lag_batches";
@@ -100,7 +106,10 @@ pub const ALL: &[Definition] = &[
     histogram(APPLY_SECONDS, "Time to apply one batch of entries to the registry in memory."),
     counter(APPLY_PANICS, "Operations discarded because applying them panicked."),
     counter(STORE_WRITES, "Batches written to the store behind the registry."),
-    counter(STORE_FAILURES, "Times that the store behind the registry could not be written and was given up."),
+    gauge(STORE_INDEX, "Index of the last entry in the store behind the registry."),
+    counter(STORE_OVERFLOWS, "Times that changes came faster than the store behind the registry could take them."),
+    counter(STORE_REWRITES, "Times that the whole store behind the registry was written anew.").labelled(&["reason"]),
+    counter(STORE_FAILURES, "Times that the store behind the registry could not be written; it is tried again."),
     gauge(STORE_LAG_BATCHES, "Batches of entries applied in memory that wait for the store."),
     gauge(STORE_BYTES, "Size of the store's files."),
     counter(SNAPSHOTS_TRIGGERED, "Snapshots asked of the state machine."),

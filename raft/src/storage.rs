@@ -1,6 +1,8 @@
 //! What stands behind the state: openraft's state machine over the registry in memory, the store that is written
 //! behind it, and snapshot files. Decides nothing about objects.
 
+mod home;
+mod mailbox;
 mod memory;
 mod meta;
 mod published;
@@ -11,6 +13,7 @@ mod state_machine;
 mod store;
 mod writer;
 
+pub use home::{Home, SledHome};
 pub use memory::MemoryStorage;
 pub use published::{Applied, Events, Published};
 pub use restore::{OpenError, OpenOptions};
@@ -18,3 +21,4 @@ pub use sled_store::SledStorage;
 pub use snapshot::{SnapshotFile, SnapshotReceiver};
 pub use state_machine::{SnapshotBuilder, StateMachine};
 pub use store::{ROW_BYTES_MAX, RowReader, Storage, StoreError};
+pub use writer::StoreLimits;

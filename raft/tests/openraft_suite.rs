@@ -36,6 +36,7 @@ impl Guard {
             server_id: ServerId(0),
             durable_log,
             tasks: self.tasks.clone(),
+            store: boss_raft::storage::StoreLimits::default(),
             limits: state::Limits::default(),
         };
         StateMachine::open(options).await.unwrap().0

@@ -22,7 +22,7 @@ use crate::{
     network::{PeerDialer, Peers},
     reads::{Reads, Rounds},
     state,
-    storage::{OpenOptions, Published, StateMachine},
+    storage::{OpenOptions, Published, StateMachine, StoreLimits},
     types::TypeConfig,
 };
 
@@ -69,6 +69,7 @@ async fn start_in(
         durable_log: log.durable(),
         tasks: tasks.clone(),
         limits: state::Limits::default(),
+        store: StoreLimits::default(),
     })
     .await?;
     let peers = peers.of(published.clone());

@@ -1,5 +1,7 @@
 //! What the store and each snapshot say about themselves: whose state it is, up to which entry, with which members.
 
+use std::sync::Arc;
+
 use boss_proto::{ids::ClusterId, raft::v1};
 use prost::Message;
 
@@ -65,7 +67,7 @@ impl Meta {
         let membership = self.membership.clone().unwrap_or_default();
         let membership =
             codec::stored_membership_from_proto(membership).map_err(|error| BadMeta::Unreadable(error.to_string()))?;
-        Ok(Place { log_id: self.log_id.map(codec::log_id_from_proto), membership })
+        Ok(Place { log_id: self.log_id.map(codec::log_id_from_proto), membership: Arc::new(membership) })
     }
 
     pub(super) fn header(&self) -> Result<&rows::Header, BadMeta> {
@@ -78,12 +80,12 @@ impl Meta {
 pub(super) struct Place {
     /// Last entry applied.
     pub(super) log_id: Option<LogId>,
-    /// The last members applied.
-    pub(super) membership: StoredMembership,
+    /// The last members applied; shared, because each batch of entries takes a copy of the place.
+    pub(super) membership: Arc<StoredMembership>,
 }
 
 impl Place {
     pub(super) fn snapshot_meta(&self) -> SnapshotMeta {
-        SnapshotMeta { last_log_id: self.log_id, last_membership: self.membership.clone() }
+        SnapshotMeta { last_log_id: self.log_id, last_membership: StoredMembership::clone(&self.membership) }
     }
 }

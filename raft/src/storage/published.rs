@@ -1,14 +1,15 @@
 //! What readers share: the newest view and how to wait for the next one. Knows no consensus.
 
-use std::{fs, io, path::Path, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use boss_proto::ids::{Incarnation, Revision};
 use tokio::sync::watch;
 
 use super::{
+    home::directory_bytes,
+    mailbox::Mailbox,
     snapshot::{Directory, SnapshotReceiver},
-    writer::WriterHandle,
 };
 use crate::{
     state::{Event, Expired, Interest, View},
@@ -45,7 +46,7 @@ pub(super) struct Inner {
     pub(super) snapshot: watch::Sender<Option<LogId>>,
     pub(super) directory: Directory,
     pub(super) store_path: PathBuf,
-    pub(super) writer: WriterHandle,
+    pub(super) writer: Mailbox,
 }
 
 impl Published {
@@ -120,17 +121,4 @@ impl Published {
         self.inner.view.store(Arc::new(view));
         self.inner.applied.send_replace(applied);
     }
-}
-
-/// Size of all files below; what cannot be read counts nothing.
-fn directory_bytes(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

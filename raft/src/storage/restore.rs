@@ -2,7 +2,7 @@
 //! can, else nothing; openraft applies the rest from the log.
 
 use std::{
-    fs, io,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::Duration,
@@ -13,13 +13,15 @@ use boss_proto::ids::{ClusterId, ServerId};
 use tokio::sync::watch;
 
 use super::{
+    home::{Home, SledHome},
+    mailbox::Mailbox,
     meta::{BadMeta, Meta, Place},
     published::Published,
     sled_store::SledStorage,
     snapshot::{self, BadSnapshot, Directory, SnapshotFile},
     state_machine::{Parts, StateMachine},
     store::{Storage, StoreError},
-    writer::{Writer, WriterHandle},
+    writer::{self, StoreLimits, Writer},
 };
 use crate::{
     state::{Limits, State, rows::Loader},
@@ -45,6 +47,8 @@ pub struct OpenOptions {
     pub tasks: Tasks,
     /// Bounds of the state; the same on every server.
     pub limits: Limits,
+    /// Bounds of the store behind it.
+    pub store: StoreLimits,
 }
 
 /// The state cannot be used. Nothing was deleted.
@@ -110,37 +114,40 @@ impl StateMachine {
         let store_path = options.dir.join("state");
         let snapshots = options.dir.join("snapshots");
         let directory = Directory::open(&snapshots).map_err(|source| io_error(&snapshots, source))?;
-        let storage = open_store(&options.tasks, &store_path).await?;
+        let (home, storage) = open_store(&options.tasks, &store_path).await?;
         let read = {
             let (directory, options, path) = (directory.clone(), options.clone(), store_path.clone());
-            move || restore(storage, &directory, &options, &path)
+            move || restore(home, storage, &directory, &options, &path)
         };
         let found = options.tasks.run_blocking("restore", read).await.map_err(|_| OpenError::Internal)??;
-        let (handle, work) = WriterHandle::new();
-        let writer = Writer {
+        let mailbox = Mailbox::new(options.store.waiting_bytes_max);
+        let writer = Writer::new(writer::Parts {
+            home: found.home,
             storage: found.storage,
             cluster_id: options.cluster_id.clone(),
             durable: options.durable_log.clone(),
-            work,
+            mailbox: mailbox.clone(),
             token: options.tasks.token(),
             runtime: tokio::runtime::Handle::current(),
-        };
+            limits: options.store,
+        });
         options
             .tasks
             .spawn_thread("store-writer", OnExit::Log, || writer.run())
             .map_err(|source| io_error(&store_path, source))?;
         let (state, place) = found.restored;
         let parts =
-            Parts { state, place: place.clone(), directory, store_path, writer: handle, snapshot: found.snapshot };
+            Parts { state, place: place.clone(), directory, store_path, writer: mailbox, snapshot: found.snapshot };
         let (machine, published) = Self::assemble(options, parts);
         if found.store_is_stale {
-            machine.replace_store().await;
+            machine.replace_store();
         }
         Ok((machine, published))
     }
 }
 
 struct Found {
+    home: SledHome,
     storage: SledStorage,
     restored: Restored,
     /// Whether the store holds something else than the restored state.
@@ -149,6 +156,7 @@ struct Found {
 }
 
 fn restore(
+    mut home: SledHome,
     storage: SledStorage,
     directory: &Directory,
     options: &OpenOptions,
@@ -162,7 +170,7 @@ fn restore(
         Err(Unusable::Rebuild(problem)) => {
             tracing::warn!(path = %store_path.display(), problem, "the store behind the registry is rebuilt");
             drop(storage);
-            (recreate(store_path)?, None)
+            (home.start_over().map_err(|error| store_error(store_path, error))?, None)
         }
     };
     if let Some((_, place)) = &stored {
@@ -171,12 +179,12 @@ fn restore(
     match stored {
         // Its snapshot is not read whole: whoever installs it checks it.
         Some(restored) if index(restored.1.log_id) >= index(covered) => {
-            Ok(Found { storage, restored, store_is_stale: false, snapshot: snapshots.into_iter().next() })
+            Ok(Found { home, storage, restored, store_is_stale: false, snapshot: snapshots.into_iter().next() })
         }
         _ => {
             let (restored, snapshot) = newest_whole(snapshots, options)?;
             let store_is_stale = snapshot.is_some();
-            Ok(Found { storage, restored, store_is_stale, snapshot })
+            Ok(Found { home, storage, restored, store_is_stale, snapshot })
         }
     }
 }
@@ -309,39 +317,48 @@ fn read(storage: &impl Storage, options: &OpenOptions) -> Result<Option<Restored
 }
 
 /// Opens the store; waits for the lock of a process that has just died; replaces what cannot be opened.
-async fn open_store(tasks: &Tasks, path: &Path) -> Result<SledStorage, OpenError> {
+async fn open_store(tasks: &Tasks, path: &Path) -> Result<(SledHome, SledStorage), OpenError> {
     let mut waited = Duration::ZERO;
     loop {
         let owned = path.to_owned();
-        let opened = tasks
-            .run_blocking("open-store", move || catch_unwind(AssertUnwindSafe(|| SledStorage::open(&owned))))
-            .await
-            .map_err(|_| OpenError::Internal)?
-            .unwrap_or_else(|_| Err(StoreError::Corrupt("opening it panicked".to_owned())));
+        let opened =
+            tasks.run_blocking("open-store", move || try_open_store(&owned)).await.map_err(|_| OpenError::Internal)?;
         match opened {
-            Ok(storage) => return Ok(storage),
             Err(StoreError::Locked) if waited < LOCK_WAIT_MAX => {
                 // Nothing tells when a lock goes.
                 tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
                 waited += LOCK_RETRY_INTERVAL;
             }
-            Err(StoreError::Locked) => return Err(OpenError::Locked { path: path.to_owned() }),
-            Err(StoreError::Io(source)) => return Err(io_error(path, source)),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the store behind the registry is rebuilt");
-                return recreate(path);
-            }
+            opened => return opened.map_err(|error| store_error(path, error)),
         }
     }
 }
 
-fn recreate(path: &Path) -> Result<SledStorage, OpenError> {
-    fs::remove_dir_all(path).map_err(|source| io_error(path, source))?;
-    SledStorage::open(path).map_err(|error| match error {
+/// sled may panic over bytes that it did not write.
+fn try_open_store(path: &Path) -> Result<(SledHome, SledStorage), StoreError> {
+    let mut home = SledHome::open(path).map_err(StoreError::Io)?;
+    let opened = catch_unwind(AssertUnwindSafe(|| home.open_current()))
+        .unwrap_or_else(|_| Err(StoreError::Corrupt("opening it panicked".to_owned())));
+    let storage = match opened {
+        Ok(Some(storage)) => storage,
+        Ok(None) => home.start_over()?,
+        Err(StoreError::Corrupt(problem)) => {
+            tracing::warn!(path = %path.display(), problem, "the store behind the registry is rebuilt");
+            home.start_over()?
+        }
+        Err(error) => return Err(error),
+    };
+    // Only now: whoever holds the store's lock may be writing a generation.
+    home.clean();
+    Ok((home, storage))
+}
+
+fn store_error(path: &Path, error: StoreError) -> OpenError {
+    match error {
         StoreError::Io(source) => io_error(path, source),
         StoreError::Locked => OpenError::Locked { path: path.to_owned() },
         other => io_error(path, io::Error::other(other.to_string())),
-    })
+    }
 }
 
 fn io_error(path: &Path, source: io::Error) -> OpenError {

@@ -21,15 +21,14 @@ use openraft::{
     storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine},
     type_config::alias::SnapshotOf,
 };
-use prost::Message;
 use tokio::sync::watch;
 
 use super::{
-    meta::{Meta, Place},
+    mailbox::{Batch, Mailbox, Moment},
+    meta::Place,
     published::{Applied, Inner, Published},
     restore::OpenOptions,
     snapshot::{self, Directory, SnapshotFile},
-    writer::{Batch, Work, WriterHandle},
 };
 use crate::{
     metric_definitions,
@@ -60,7 +59,7 @@ pub(super) struct Parts {
     pub(super) place: Place,
     pub(super) directory: Directory,
     pub(super) store_path: PathBuf,
-    pub(super) writer: WriterHandle,
+    pub(super) writer: Mailbox,
     pub(super) snapshot: Option<(Place, SnapshotFile)>,
 }
 
@@ -91,9 +90,8 @@ impl StateMachine {
     }
 
     /// Has the store written anew from the state as it is.
-    pub(super) async fn replace_store(&self) {
-        let work = Work::Replace { place: self.place.clone(), view: self.published.view() };
-        self.published.inner.writer.send(work).await;
+    pub(super) fn replace_store(&self) {
+        self.published.inner.writer.replace(Moment { place: self.place.clone(), view: self.published.view() });
     }
 
     fn apply_entry(&mut self, entry: &Entry, changes: &mut Vec<Change>) -> Vec<Outcome> {
@@ -113,7 +111,7 @@ impl StateMachine {
                 return applied.outcomes;
             }
             EntryPayload::Membership(membership) => {
-                self.place.membership = StoredMembership::new(Some(log_id), membership.clone());
+                self.place.membership = Arc::new(StoredMembership::new(Some(log_id), membership.clone()));
             }
             EntryPayload::Blank => {}
         }
@@ -121,7 +119,7 @@ impl StateMachine {
         Vec::new()
     }
 
-    async fn apply_batch(&mut self, batch: Vec<Result<EntryResponder<TypeConfig>, io::Error>>) -> io::Result<()> {
+    fn apply_batch(&mut self, batch: Vec<Result<EntryResponder<TypeConfig>, io::Error>>) -> io::Result<()> {
         let mut changes = Vec::new();
         let mut answers = Vec::with_capacity(batch.len());
         let mut failed = Ok(());
@@ -141,14 +139,12 @@ impl StateMachine {
         let took = SystemClock.monotonic().saturating_sub(began);
         cached!(histogram metric_definitions::APPLY_SECONDS).record(took.as_secs_f64());
         let view = self.state.view();
-        let meta = Meta::new(&self.cluster_id, &self.place, &view).encode_to_vec();
         // Readers first: who has the answer must see its effect.
-        self.published.publish(view, self.place.log_id);
+        self.published.publish(view.clone(), self.place.log_id);
         for (responder, outcomes) in answers {
             responder.send(Outcomes(outcomes));
         }
-        let batch = Batch { changes, log_id: self.place.log_id, meta };
-        self.published.inner.writer.send(Work::Apply(batch)).await;
+        self.published.inner.writer.apply(Batch { changes, after: Moment { place: self.place.clone(), view } });
         failed
     }
 
@@ -258,7 +254,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok((self.place.log_id, self.place.membership.clone()))
+        Ok((self.place.log_id, StoredMembership::clone(&self.place.membership)))
     }
 
     async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
@@ -267,7 +263,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut batches = entries.ready_chunks(ENTRIES_PER_VIEW_MAX);
         while let Some(batch) = batches.next().await {
-            self.apply_batch(batch).await?;
+            self.apply_batch(batch)?;
         }
         Ok(())
     }
@@ -289,7 +285,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.place = place;
         set_current(&self.current, &self.published, &self.place, &file);
         self.published.publish(self.state.view(), self.place.log_id);
-        self.replace_store().await;
+        self.replace_store();
         Ok(())
     }
 

@@ -1,23 +1,23 @@
-//! Writes the store behind apply, on a thread of its own: never on the path of a write, never beyond what the log
-//! has durably, all or nothing per batch. A store that cannot be written is given up: it is rebuilt at the next start.
+//! Writes the store behind apply, on a thread of its own: never on the path of a write, never beyond what the log has
+//! durably, all or nothing per batch. Now and then, and whenever the store cannot follow or be trusted, a fresh
+//! generation of it is written from memory and takes its place; neither reads nor writes wait for that.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use boss_proto::ids::ClusterId;
 use bytes::Bytes;
 use prost::Message;
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, oneshot, watch},
-};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    meta::{Meta, Place},
+    home::Home,
+    mailbox::{Batch, Mailbox, Moment, Work},
+    meta::Meta,
     store::{Storage, StoreError},
 };
 use crate::{
-    metric_definitions,
+    metric_definitions::{STORE_FAILURES, STORE_INDEX, STORE_REWRITES, STORE_WRITES},
     state::{
         Change, View,
         rows::{self, Row},
@@ -25,172 +25,276 @@ use crate::{
     types::LogId,
 };
 
-/// Batches that may wait; then apply waits too, so that the store is never far behind. One batch is at most 64
-/// entries.
-pub(super) const QUEUE_BATCHES_MAX: usize = 64;
 /// Batches written together.
-const MERGED_BATCHES_MAX: usize = 32;
-/// Rows of one write while the whole store is replaced.
-const REPLACED_ROWS: usize = 512;
+const MERGED_BATCHES_MAX: usize = 256;
+/// Rows of one write while everything is written.
+const REWRITTEN_ROWS: usize = 512;
+/// Between two attempts at writing everything anew because the store did not follow: a disk that is too slow for the
+/// changes must not be kept busy with the whole.
+const REWRITE_PAUSE: Duration = Duration::from_secs(10);
+/// sled takes up to five times the live data; above three times it is written anew.
+const LIVE_SHARE: u64 = 3;
 
-/// What happened to the state since the batch before.
-pub(super) struct Batch {
-    pub(super) changes: Vec<Change>,
-    /// Its last entry.
-    pub(super) log_id: Option<LogId>,
-    /// The description of the state after it, encoded.
-    pub(super) meta: Vec<u8>,
+/// Bounds of the store behind the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Below this size on disk a store is never written anew for its size.
+    pub floor_bytes: u64,
+    /// Changes that may wait for the store, in bytes; and as many again while it is written anew.
+    pub waiting_bytes_max: usize,
 }
 
-pub(super) enum Work {
-    Apply(Batch),
-    /// A snapshot took the place of everything; it is durable.
-    Replace {
-        place: Place,
-        view: View,
-    },
-    Flush(oneshot::Sender<()>),
-}
-
-/// The other end of the writer's queue.
-#[derive(Clone)]
-pub(super) struct WriterHandle {
-    queue: mpsc::Sender<Work>,
-}
-
-impl WriterHandle {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Work>) {
-        let (queue, work) = mpsc::channel(QUEUE_BATCHES_MAX);
-        (Self { queue }, work)
-    }
-
-    /// Batches that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
-    }
-
-    /// Waits while the queue is full. A writer that has ended wants nothing more.
-    pub(super) async fn send(&self, work: Work) {
-        let _ = self.queue.send(work).await;
-    }
-
-    pub(super) async fn flush(&self) {
-        let (done, wait) = oneshot::channel();
-        self.send(Work::Flush(done)).await;
-        let _ = wait.await;
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { floor_bytes: 64 << 20, waiting_bytes_max: 64 << 20 }
     }
 }
 
-/// Whether the store may take what comes next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    GoOn,
-    GiveUp,
+/// Why the whole store is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// A snapshot was installed, or the store was of no use when the server started.
+    Replaced,
+    /// The store could not follow, or a write failed.
+    Missed,
+    /// Too little of what it takes on disk is alive.
+    Shrink,
 }
 
-pub(super) struct Writer<S> {
-    pub(super) storage: S,
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Missed => "missed",
+            Self::Shrink => "shrink",
+        }
+    }
+}
+
+pub(super) struct Writer<H: Home> {
+    home: H,
+    storage: H::Store,
+    cluster_id: ClusterId,
+    durable: watch::Receiver<Option<LogId>>,
+    mailbox: Mailbox,
+    token: CancellationToken,
+    runtime: Handle,
+    limits: StoreLimits,
+    /// Bytes written since the size on disk was last looked at.
+    unseen_bytes: u64,
+    rewritten_at: Option<Instant>,
+}
+
+/// What a writer is made from.
+pub(super) struct Parts<H: Home> {
+    pub(super) home: H,
+    pub(super) storage: H::Store,
     pub(super) cluster_id: ClusterId,
     pub(super) durable: watch::Receiver<Option<LogId>>,
-    pub(super) work: mpsc::Receiver<Work>,
+    pub(super) mailbox: Mailbox,
     pub(super) token: CancellationToken,
     pub(super) runtime: Handle,
+    pub(super) limits: StoreLimits,
 }
 
-impl<S: Storage> Writer<S> {
-    /// Works until all handles are gone, or until the process stops and nothing waits any more.
+impl<H: Home> Writer<H> {
+    pub(super) fn new(parts: Parts<H>) -> Self {
+        let Parts { home, storage, cluster_id, durable, mailbox, token, runtime, limits } = parts;
+        let (unseen_bytes, rewritten_at) = (0, None);
+        Self { home, storage, cluster_id, durable, mailbox, token, runtime, limits, unseen_bytes, rewritten_at }
+    }
+
+    /// Works until the process stops and nothing waits any more.
     pub(super) fn run(mut self) {
-        let mut progress = Progress::GoOn;
         while let Some(work) = self.next() {
-            // Once something was left out, nothing may follow; dropping the work answers whoever waits for a flush.
-            if progress == Progress::GoOn {
-                progress = self.handle(work).unwrap_or_else(|error| {
-                    metrics::counter!(metric_definitions::STORE_FAILURES).increment(1);
-                    tracing::error!(%error, "the store behind the registry cannot be written and stays behind");
-                    Progress::GiveUp
-                });
+            match work {
+                Next::Work(Work::Apply(batch)) => self.apply(batch),
+                Next::Work(Work::Replace(moment)) => self.rewrite(moment, Reason::Replaced),
+                Next::Work(Work::Flush(done)) => {
+                    self.flush();
+                    let _ = done.send(());
+                }
+                Next::Missed => self.catch_up(),
             }
         }
+        self.flush_storage();
+    }
+
+    fn next(&mut self) -> Option<Next> {
+        loop {
+            if let Some(work) = self.mailbox.pop() {
+                return Some(Next::Work(work));
+            }
+            if self.token.is_cancelled() {
+                return None;
+            }
+            let missed = self.mailbox.has_missed();
+            let rest = self.rest();
+            if missed && rest.is_zero() {
+                return Some(Next::Missed);
+            }
+            let (mailbox, token) = (&self.mailbox, &self.token);
+            self.runtime.block_on(async {
+                tokio::select! {
+                    () = token.cancelled() => {}
+                    () = mailbox.arrived() => {}
+                    () = tokio::time::sleep(rest), if missed => {}
+                }
+            });
+        }
+    }
+
+    /// How long the store is left alone before everything is written again.
+    fn rest(&self) -> Duration {
+        self.rewritten_at.map_or(Duration::ZERO, |at| REWRITE_PAUSE.saturating_sub(at.elapsed()))
+    }
+
+    /// Writes a batch and those that wait behind it and are durable, too, as one.
+    fn apply(&mut self, first: Batch) {
+        if !self.wait_until_durable(first.after.place.log_id) {
+            return self.mailbox.miss(first.after);
+        }
+        let mut merged = Merged::default();
+        merged.add(&first.changes);
+        let mut after = first.after;
+        for _ in 1..MERGED_BATCHES_MAX {
+            let durable = *self.durable.borrow();
+            let Some(batch) = self.mailbox.pop_batch(|batch| reaches(durable, batch.after.place.log_id)) else { break };
+            merged.add(&batch.changes);
+            after = batch.after;
+        }
+        let bytes = merged.bytes;
+        let meta = self.meta(&after);
+        if let Err(error) = self.storage.write(&merged.into_rows(), Some(&meta)) {
+            return self.failed(&error, after);
+        }
+        metrics::counter!(STORE_WRITES).increment(1);
+        report_index(&after);
+        self.look_at_size(bytes, after);
+    }
+
+    /// Has a fresh generation written when too little of what the store takes is alive.
+    fn look_at_size(&mut self, written: usize, now: Moment) {
+        self.unseen_bytes += written as u64;
+        // Looking costs a walk over the state: seldom for a large one.
+        if self.unseen_bytes < self.limits.floor_bytes / 4 {
+            return;
+        }
+        let disk = self.home.store_bytes();
+        if self.unseen_bytes < disk / 4 {
+            return;
+        }
+        self.unseen_bytes = 0;
+        if disk >= self.limits.floor_bytes && disk > LIVE_SHARE * live_bytes(&now.view) {
+            self.rewrite(now, Reason::Shrink);
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if let Some(missed) = self.mailbox.take_missed() {
+            self.rewritten_at = Some(Instant::now());
+            self.rewrite(missed, Reason::Missed);
+        }
+    }
+
+    /// A server that stops wants a store that needs no replay.
+    fn flush(&mut self) {
+        self.catch_up();
+        self.flush_storage();
+    }
+
+    fn flush_storage(&mut self) {
         if let Err(error) = self.storage.flush() {
             tracing::warn!(%error, "the store behind the registry could not be flushed");
         }
     }
 
-    fn next(&mut self) -> Option<Work> {
-        let (work, token) = (&mut self.work, &self.token);
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                next = work.recv() => next,
-                () = token.cancelled() => None,
-            }
-        })
+    fn failed(&mut self, error: &StoreError, at: Moment) {
+        metrics::counter!(STORE_FAILURES).increment(1);
+        tracing::error!(%error, "the store behind the registry cannot be written; it is tried again later");
+        self.rewritten_at = Some(Instant::now());
+        self.mailbox.miss(at);
     }
 
-    fn handle(&mut self, work: Work) -> Result<Progress, StoreError> {
-        match work {
-            Work::Apply(batch) => return self.apply(batch),
-            Work::Replace { place, view } => self.replace(&place, &view)?,
-            Work::Flush(done) => {
-                self.storage.flush()?;
-                let _ = done.send(());
+    /// Writes everything into a fresh generation, with what comes meanwhile, and lets it take the store's place. Until
+    /// then the old one counts.
+    fn rewrite(&mut self, moment: Moment, reason: Reason) {
+        let mut meanwhile = Meanwhile { after: moment.clone(), merged: Merged::default(), came: false };
+        let written = self.write_generation(&moment, reason, &mut meanwhile);
+        match written {
+            Ok(Written::Whole(fresh)) => {
+                metrics::counter!(STORE_REWRITES, "reason" => reason.as_str()).increment(1);
+                drop(std::mem::replace(&mut self.storage, fresh));
+                report_index(&meanwhile.after);
             }
+            Ok(Written::Abandoned) if reason == Reason::Shrink => self.keep_old(meanwhile),
+            Ok(Written::Abandoned) => self.mailbox.miss(meanwhile.after),
+            Err(error) => self.failed(&error, meanwhile.after),
         }
-        Ok(Progress::GoOn)
+        self.home.clean();
     }
 
-    /// Writes a batch and those that wait behind it and are durable, too, as one.
-    fn apply(&mut self, first: Batch) -> Result<Progress, StoreError> {
-        if !self.wait_until_durable(first.log_id) {
-            return Ok(Progress::GiveUp);
-        }
-        let mut merged = Merged::default();
-        merged.add(&first.changes);
-        let mut meta = first.meta;
-        let mut after = None;
-        for _ in 1..MERGED_BATCHES_MAX {
-            match self.work.try_recv() {
-                Ok(Work::Apply(batch)) if self.is_durable(batch.log_id) => {
-                    merged.add(&batch.changes);
-                    meta = batch.meta;
+    fn write_generation(
+        &mut self,
+        moment: &Moment,
+        reason: Reason,
+        meanwhile: &mut Meanwhile,
+    ) -> Result<Written<H::Store>, StoreError> {
+        let mut fresh = self.home.fresh()?;
+        let mut chunk = Vec::with_capacity(REWRITTEN_ROWS);
+        for row in rows::rows(&moment.view) {
+            chunk.push(row);
+            if chunk.len() == REWRITTEN_ROWS {
+                fresh.write(&chunk, None)?;
+                chunk.clear();
+                meanwhile.take_in(&self.mailbox, self.limits.waiting_bytes_max);
+                if self.is_overtaken(reason) {
+                    return Ok(Written::Abandoned);
                 }
-                Ok(other) => {
-                    after = Some(other);
-                    break;
-                }
-                Err(_) => break,
             }
         }
-        self.storage.write(&merged.into_rows(), Some(&meta))?;
-        metrics::counter!(metric_definitions::STORE_WRITES).increment(1);
-        match after {
-            Some(work) => self.handle(work),
-            None => Ok(Progress::GoOn),
+        fresh.write(&chunk, None)?;
+        meanwhile.take_in(&self.mailbox, self.limits.waiting_bytes_max);
+        // A snapshot is durable by itself; what the log brought must be durable there.
+        let from_log = reason != Reason::Replaced || meanwhile.came;
+        if from_log && !self.wait_until_durable(meanwhile.after.place.log_id) {
+            return Ok(Written::Abandoned);
+        }
+        let rows = std::mem::take(&mut meanwhile.merged).into_rows();
+        fresh.write(&rows, Some(&self.meta(&meanwhile.after)))?;
+        fresh.flush()?;
+        self.home.adopt()?;
+        Ok(Written::Whole(fresh))
+    }
+
+    /// Whether a generation that is being written is of no use any more, or must not keep a stop waiting.
+    fn is_overtaken(&self, reason: Reason) -> bool {
+        let stopping = self.token.is_cancelled() || (reason == Reason::Shrink && self.mailbox.is_flushed());
+        stopping || self.mailbox.is_replaced()
+    }
+
+    /// What came meanwhile goes into the old generation, which lacks nothing else.
+    fn keep_old(&mut self, meanwhile: Meanwhile) {
+        if !meanwhile.came {
+            return;
+        }
+        if !self.wait_until_durable(meanwhile.after.place.log_id) {
+            return self.mailbox.miss(meanwhile.after);
+        }
+        let meta = self.meta(&meanwhile.after);
+        if let Err(error) = self.storage.write(&meanwhile.merged.into_rows(), Some(&meta)) {
+            self.failed(&error, meanwhile.after);
         }
     }
 
-    fn replace(&mut self, place: &Place, view: &View) -> Result<(), StoreError> {
-        self.storage.clear()?;
-        let mut rows = Vec::with_capacity(REPLACED_ROWS);
-        for row in rows::rows(view) {
-            rows.push(row);
-            if rows.len() == REPLACED_ROWS {
-                self.storage.write(&rows, None)?;
-                rows.clear();
-            }
-        }
-        let meta = Meta::new(&self.cluster_id, place, view).encode_to_vec();
-        self.storage.write(&rows, Some(&meta))
-    }
-
-    fn is_durable(&self, log_id: Option<LogId>) -> bool {
-        reaches(*self.durable.borrow(), log_id)
+    fn meta(&self, moment: &Moment) -> Vec<u8> {
+        Meta::new(&self.cluster_id, &moment.place, &moment.view).encode_to_vec()
     }
 
     /// Entries may be applied before this server's own log has them on disk; the store may not know them then.
     /// `false` when the log has ended before.
     fn wait_until_durable(&mut self, log_id: Option<LogId>) -> bool {
-        if self.is_durable(log_id) {
+        if reaches(*self.durable.borrow(), log_id) {
             return true;
         }
         let (durable, token) = (&mut self.durable, &self.token);
@@ -203,22 +307,72 @@ impl<S: Storage> Writer<S> {
     }
 }
 
+enum Next {
+    Work(Work),
+    /// Everything is to be written anew.
+    Missed,
+}
+
+enum Written<S> {
+    Whole(S),
+    Abandoned,
+}
+
+/// What happens to the state while a generation is written.
+struct Meanwhile {
+    after: Moment,
+    merged: Merged,
+    came: bool,
+}
+
+impl Meanwhile {
+    /// Above the bound the rest stays in the mailbox, which has a bound of its own.
+    fn take_in(&mut self, mailbox: &Mailbox, bytes_max: usize) {
+        while self.merged.bytes < bytes_max {
+            let Some(batch) = mailbox.pop_batch(|_| true) else { return };
+            self.merged.add(&batch.changes);
+            self.after = batch.after;
+            self.came = true;
+        }
+    }
+}
+
 fn reaches(durable: Option<LogId>, log_id: Option<LogId>) -> bool {
     durable.map(|log_id| log_id.index) >= log_id.map(|log_id| log_id.index)
 }
 
+fn live_bytes(view: &View) -> u64 {
+    rows::rows(view).map(|row| (row.key.len() + row.value.as_ref().map_or(0, Bytes::len)) as u64).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+fn report_index(moment: &Moment) {
+    metrics::gauge!(STORE_INDEX).set(moment.place.log_id.map_or(0, |id| id.index) as f64);
+}
+
 /// Rows of several batches, the last of each key.
 #[derive(Default)]
-struct Merged(BTreeMap<Vec<u8>, Option<Bytes>>);
+struct Merged {
+    rows: BTreeMap<Vec<u8>, Option<Bytes>>,
+    bytes: usize,
+}
 
 impl Merged {
     fn add(&mut self, changes: &[Change]) {
         for row in changes.iter().flat_map(rows::rows_of) {
-            self.0.insert(row.key, row.value);
+            let size = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+            self.bytes += row.key.len() + size(&row.value);
+            let key_bytes = row.key.len();
+            if let Some(before) = self.rows.insert(row.key, row.value) {
+                self.bytes -= key_bytes + size(&before);
+            }
         }
     }
 
     fn into_rows(self) -> Vec<Row> {
-        self.0.into_iter().map(|(key, value)| Row { key, value }).collect()
+        self.rows.into_iter().map(|(key, value)| Row { key, value }).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

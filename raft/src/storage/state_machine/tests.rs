@@ -24,7 +24,7 @@ use crate::{
         rows::Row,
         testing::*,
     },
-    storage::{OpenError, OpenOptions, Published, SledStorage, SnapshotFile, Storage},
+    storage::{OpenError, OpenOptions, Published, SledHome, SledStorage, SnapshotFile, Storage, StoreLimits},
     types::{Entry, LogId, Proposal, SnapshotMeta},
 };
 
@@ -34,6 +34,7 @@ struct Server {
     durable: watch::Sender<Option<LogId>>,
     cluster_id: ClusterId,
     limits: Limits,
+    store: StoreLimits,
 }
 
 struct Running {
@@ -54,11 +55,17 @@ impl Server {
             durable: watch::Sender::new(None),
             cluster_id: ClusterId::from("c1"),
             limits: Limits::default(),
+            store: StoreLimits::default(),
         }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Where the generation of the store is that counts.
+    fn store_folder(&self) -> PathBuf {
+        SledHome::open(&self.path("state")).unwrap().current_folder().unwrap()
     }
 
     fn snapshots(&self) -> Vec<PathBuf> {
@@ -77,6 +84,7 @@ impl Server {
             durable_log: self.durable.subscribe(),
             tasks: tasks.clone(),
             limits: self.limits,
+            store: self.store,
         };
         let (machine, published) = StateMachine::open(options).await?;
         Ok(Running { machine, published, tasks })
@@ -270,7 +278,7 @@ async fn a_missing_store_is_rebuilt() {
 #[tokio::test]
 async fn a_store_with_a_changed_row_is_rebuilt() {
     rebuilds_after(|server| {
-        let mut storage = open_when_unlocked(&server.path("state"));
+        let mut storage = open_when_unlocked(&server.store_folder());
         let meta = storage.meta().unwrap().unwrap();
         let row = Row { key: b"4default".to_vec(), value: Some(vec![8, 99].into()) };
         storage.write(&[row], Some(&meta)).unwrap();
@@ -280,7 +288,7 @@ async fn a_store_with_a_changed_row_is_rebuilt() {
 
 #[tokio::test]
 async fn a_store_that_was_left_half_replaced_is_rebuilt() {
-    rebuilds_after(|server| open_when_unlocked(&server.path("state")).write(&[], None).unwrap()).await;
+    rebuilds_after(|server| open_when_unlocked(&server.store_folder()).write(&[], None).unwrap()).await;
 }
 
 /// sled releases its lock a little after its last user has gone, and nothing tells when.
@@ -297,7 +305,7 @@ fn open_when_unlocked(path: &std::path::Path) -> SledStorage {
 #[tokio::test]
 async fn a_store_full_of_garbage_is_rebuilt() {
     rebuilds_after(|server| {
-        let file = server.path("state").join("db");
+        let file = server.store_folder().join("db");
         let length = usize::try_from(fs::metadata(&file).unwrap().len()).unwrap();
         fs::write(file, vec![0x5a; length]).unwrap();
     })
@@ -306,7 +314,7 @@ async fn a_store_full_of_garbage_is_rebuilt() {
 
 #[tokio::test]
 async fn a_store_with_a_leftover_of_sled_is_rebuilt() {
-    rebuilds_after(|server| fs::write(server.path("state").join("snap.00.generating"), b"x").unwrap()).await;
+    rebuilds_after(|server| fs::write(server.store_folder().join("snap.00.generating"), b"x").unwrap()).await;
 }
 
 #[tokio::test]
