@@ -1,7 +1,9 @@
 //! The one door to the replicated registry: propose, read, watch, lead, stop. Knows no user-facing API.
 
 mod errors;
+mod folder;
 mod leadership;
+mod membership;
 mod proposals;
 mod start;
 mod status;
@@ -22,13 +24,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use errors::{InitializeError, ProposeError, StartError};
+pub use membership::{ChangeError, Health, TransferError};
 pub use start::start;
 pub use status::{Leadership, Role, Status};
 
 use crate::{
     log::Log,
     metric_definitions as metric,
-    network::{PeerIdentity, PeerService, Peers},
+    network::{PeerIdentity, PeerService, Peers, roster::Roster},
     reads::{ReadError, Reads},
     state::{Interest, Outcome, View},
     storage::{Published, StateMachine},
@@ -59,6 +62,7 @@ struct Inner {
     log: Log,
     published: Published,
     peers: Peers,
+    roster: Roster,
     reads: Reads,
     proposals: Proposals,
     leadership: watch::Sender<Leadership>,
@@ -207,7 +211,7 @@ impl Handle {
         if self.is_formed() {
             return Err(InitializeError::AlreadyFormed);
         }
-        let by_id: BTreeMap<u64, Address> = members.iter().map(|member| (member.id.0, member.address())).collect();
+        let mut by_id: BTreeMap<u64, Address> = members.iter().map(|member| (member.id.0, member.address())).collect();
         if by_id.len() != members.len() {
             return Err(InitializeError::Members("two members have the same id".to_owned()));
         }
@@ -215,7 +219,11 @@ impl Handle {
             let problem = format!("this server, {}, is not among the members", self.0.server_id);
             return Err(InitializeError::Members(problem));
         }
-        self.refuse_second_cluster(&members).await?;
+        let mut folders = self.refuse_second_cluster(&members).await?;
+        folders.insert(self.0.server_id, self.0.roster.storage_id().to_owned());
+        for (id, folder) in folders {
+            by_id.entry(id.0).and_modify(|address| address.storage_id = folder);
+        }
         match self.0.raft.initialize(by_id).await {
             Ok(()) => Ok(()),
             Err(RaftError::APIError(CoreInitializeError::NotAllowed(_))) => Err(InitializeError::AlreadyFormed),
@@ -226,15 +234,16 @@ impl Handle {
         }
     }
 
-    /// A member that does not answer is taken for one that has not started yet.
-    async fn refuse_second_cluster(&self, members: &[Member]) -> Result<(), InitializeError> {
+    /// A member that does not answer is taken for one that has not started yet. Those that do name their data folders.
+    async fn refuse_second_cluster(&self, members: &[Member]) -> Result<BTreeMap<ServerId, String>, InitializeError> {
         let others = members.iter().filter(|member| member.id != self.0.server_id);
         let asked = others.map(async |member| (member.id, self.0.peers.describe(member, DESCRIBE_TIMEOUT).await));
         let answers = futures_util::future::join_all(asked).await;
-        let formed = answers.into_iter().find(|(_, answer)| answer.as_ref().is_ok_and(|answer| answer.formed));
-        match formed {
-            Some((server, _)) => Err(InitializeError::FormedElsewhere { server }),
-            None => Ok(()),
+        let answered = answers.into_iter().filter_map(|(id, answer)| Some((id, answer.ok()?)));
+        let answered: Vec<_> = answered.collect();
+        match answered.iter().find(|(_, answer)| answer.formed) {
+            Some((server, _)) => Err(InitializeError::FormedElsewhere { server: *server }),
+            None => Ok(answered.into_iter().map(|(id, answer)| (id, answer.storage_id)).collect()),
         }
     }
 
@@ -249,6 +258,7 @@ impl Handle {
             published: self.0.published.clone(),
             reads: self.0.reads.clone(),
             log: self.0.log.clone(),
+            roster: self.0.roster.clone(),
             failure: self.0.failure.clone(),
             stopping: self.0.stopping.clone(),
         }

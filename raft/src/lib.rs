@@ -21,7 +21,10 @@ pub mod network;
 pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile};
-pub use handle::{Handle, InitializeError, Leadership, ProposeError, Role, StartError, Status, start};
+pub use handle::{
+    ChangeError, Handle, Health, InitializeError, Leadership, ProposeError, Role, StartError, Status, TransferError,
+    start,
+};
 pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
 pub use reads::ReadError;
 pub use state::Interest;

@@ -118,8 +118,7 @@ pub const ALL: &[Definition] = &[
     gauge(OBJECTS, "Objects in the registry."),
     gauge(REVISION, "The registry's revision, as applied here."),
     counter(PEER_CALLS_REFUSED, "Calls from peers that were refused."),
-    histogram(PEER_ROUND_TRIP_SECONDS, "Round trip of a heartbeat to another server.")
-        .labelled(&["peer"]),
+    histogram(PEER_ROUND_TRIP_SECONDS, "Round trip of a heartbeat to another server.").labelled(&["peer"]),
 ];
 
 #[cfg(test)]

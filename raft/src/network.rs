@@ -3,6 +3,7 @@
 mod client;
 mod convert;
 mod dial;
+pub(crate) mod roster;
 mod service;
 
 pub use client::{BadClusterId, Peers};
@@ -17,6 +18,12 @@ mod metadata {
     pub(super) const FROM: &str = "boss-from-server";
     /// The server that the call is meant for: an address may have been given to another one.
     pub(super) const TO: &str = "boss-to-server";
+    /// The data folder of the caller.
+    pub(super) const FROM_FOLDER: &str = "boss-from-folder";
+    /// The data folder that the server that is called must have.
+    pub(super) const TO_FOLDER: &str = "boss-to-folder";
+    /// In a refusal: the caller has no place in the cluster any more.
+    pub(super) const EXPELLED: &str = "boss-expelled";
     /// The life of the cluster that the caller belongs to; a caller without a state has none yet.
     pub(super) const INCARNATION: &str = "boss-incarnation";
 }

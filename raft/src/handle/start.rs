@@ -12,14 +12,16 @@ use tokio::sync::watch;
 use super::{
     Handle, Inner,
     errors::StartError,
+    folder,
     leadership::{Seen, core_stopped, watch_leadership},
+    membership::{ask_whether_member, watch_members},
     proposals::Proposals,
 };
 use crate::{
     compaction::Compaction,
     config::{Config, ElectionProfile, Limits},
     log::{self, Log, Owner},
-    network::{PeerDialer, Peers},
+    network::{PeerDialer, Peers, roster::Roster},
     reads::{Reads, Rounds},
     state,
     storage::{OpenOptions, Published, StateMachine, StoreLimits},
@@ -59,8 +61,12 @@ async fn start_in(
 ) -> Result<Handle, StartError> {
     let settings = settings(config)?;
     let round_timeout = config.profile.election_timeout_max();
-    let peers = Peers::new(dialer, &config.cluster_id, config.server_id, round_timeout * APPEND_TIMEOUT_ELECTIONS)?;
     let log = open_log(config, Arc::clone(&clock), &tasks).await?;
+    let storage_id = folder::name_of(&config.data_dir.join("log"))
+        .map_err(|error| StartError::Configuration(format!("cannot read the name of the data folder: {error}")))?;
+    let roster = Roster::new(config.server_id, storage_id);
+    let append_timeout = round_timeout * APPEND_TIMEOUT_ELECTIONS;
+    let peers = Peers::new(dialer, &config.cluster_id, config.server_id, append_timeout, roster.clone())?;
     warn_of_slow_disk(config, Arc::clone(&clock), &tasks).await;
     let (machine, published) = StateMachine::open(OpenOptions {
         dir: config.data_dir.clone(),
@@ -91,11 +97,14 @@ async fn start_in(
         log,
         published,
         peers,
+        roster,
         reads,
         tasks,
     };
     spawn_tasks(&inner, clock, config.limits.clone());
-    Ok(Handle(Arc::new(inner)))
+    let handle = Handle(Arc::new(inner));
+    spawn(&handle.0.tasks, "ask-whether-member", OnExit::Log, ask_whether_member(handle.clone()));
+    Ok(handle)
 }
 
 async fn open_log(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {
@@ -167,6 +176,7 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
     let seen = Seen { leadership: inner.leadership.clone(), applied: inner.applied.clone() };
     spawn(&inner.tasks, "leadership", OnExit::Log, watch_leadership(raft.clone(), published.clone(), seen));
 
+    spawn(&inner.tasks, "members", OnExit::Log, watch_members(raft.clone(), inner.roster.clone()));
     let compaction = Compaction { raft: raft.clone(), log: inner.log.clone(), published, clock, limits };
     spawn(&inner.tasks, "compaction", OnExit::Log, compaction.run());
 

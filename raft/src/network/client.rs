@@ -40,6 +40,7 @@ use super::{
     MESSAGE_BYTES_MAX, PeerDialer,
     convert::{transfer_to_proto, vote_request_to_proto, vote_response_from_proto},
     metadata,
+    roster::Roster,
 };
 use crate::{
     storage::{Published, SnapshotFile},
@@ -57,6 +58,7 @@ pub struct Peers {
     from: ServerId,
     /// The state that says which life of the cluster this server belongs to.
     published: Option<Published>,
+    roster: Roster,
     /// How long an append may stay without an answer: a disk may be slow, a peer that hangs must be given up.
     append_timeout: Duration,
     channels: Arc<Mutex<HashMap<ServerId, (Member, Channel)>>>,
@@ -70,15 +72,16 @@ pub struct BadClusterId(ClusterId);
 
 impl Peers {
     /// Nobody is called yet.
-    pub fn new(
+    pub(crate) fn new(
         dialer: PeerDialer,
         cluster_id: &ClusterId,
         from: ServerId,
         append_timeout: Duration,
+        roster: Roster,
     ) -> Result<Self, BadClusterId> {
         let cluster = cluster_id.as_str().parse().map_err(|_| BadClusterId(cluster_id.clone()))?;
         let (channels, acknowledged) = (Arc::default(), Acknowledged::default());
-        Ok(Self { dialer, cluster, from, published: None, append_timeout, channels, acknowledged })
+        Ok(Self { dialer, cluster, from, published: None, roster, append_timeout, channels, acknowledged })
     }
 
     /// The same, saying which life of the cluster this server belongs to.
@@ -92,7 +95,8 @@ impl Peers {
         let mut peer = self.peer(leader);
         let (mut client, request) = peer.call(v1::ReadIndexRequest {})?;
         let answer = tokio::time::timeout(timeout, client.read_index(request)).await;
-        Ok(answer.map_err(|_| Status::deadline_exceeded("the leader did not answer"))??.into_inner().index)
+        let answer = answer.map_err(|_| Status::deadline_exceeded("the leader did not answer"))?;
+        Ok(answer.inspect_err(|status| self.roster.heed(leader.id, status))?.into_inner().index)
     }
 
     /// Asks a server what it knows of itself.
@@ -100,7 +104,8 @@ impl Peers {
         let mut peer = self.peer(member);
         let (mut client, request) = peer.call(v1::DescribeRequest {})?;
         let answer = tokio::time::timeout(timeout, client.describe(request)).await;
-        Ok(answer.map_err(|_| Status::deadline_exceeded("the server did not answer"))??.into_inner())
+        let answer = answer.map_err(|_| Status::deadline_exceeded("the server did not answer"))?;
+        Ok(answer.inspect_err(|status| self.roster.heed(member.id, status))?.into_inner())
     }
 
     fn peer(&self, member: &Member) -> Peer {
@@ -167,11 +172,23 @@ impl Peer {
         headers.insert(metadata::CLUSTER, self.peers.cluster.clone());
         headers.insert(metadata::FROM, self.peers.from.0.into());
         headers.insert(metadata::TO, self.member.id.0.into());
+        let folder = |id: &str| id.parse::<AsciiMetadataValue>().ok();
+        if let Some(own) = folder(self.peers.roster.storage_id()) {
+            headers.insert(metadata::FROM_FOLDER, own);
+        }
+        if let Some(expected) = self.peers.roster.folder_of(self.member.id).as_deref().and_then(folder) {
+            headers.insert(metadata::TO_FOLDER, expected);
+        }
         if let Some(incarnation) = self.peers.published.as_ref().and_then(Published::incarnation) {
             let text = incarnation.to_string().parse().expect("hexadecimal digits are ASCII");
             headers.insert(metadata::INCARNATION, text);
         }
         Ok((client, request))
+    }
+
+    /// A call whose refusal may mean that this server must end.
+    async fn heeded<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        call.await.inspect_err(|status| self.peers.roster.heed(self.member.id, status))
     }
 
     async fn ask_vote(
@@ -181,7 +198,7 @@ impl Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let (mut client, request) = self.call(vote_request_to_proto(&rpc, preliminary)).map_err(failed)?;
-        let answer = within(option.hard_ttl(), client.request_vote(request)).await?;
+        let answer = within(option.hard_ttl(), self.heeded(client.request_vote(request))).await?;
         vote_response_from_proto(answer.into_inner()).map_err(nonsense)
     }
 }
@@ -248,7 +265,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let (mut client, request) = self.call(transfer_to_proto(&req)).map_err(failed)?;
         // The peer waits until its log is durable before it answers.
-        let answer = within(option.hard_ttl().max(self.peers.append_timeout), client.transfer_leader(request)).await?;
+        let timeout = option.hard_ttl().max(self.peers.append_timeout);
+        let answer = within(timeout, self.heeded(client.transfer_leader(request))).await?;
         match answer.into_inner().refusal {
             refusal if refusal.is_empty() => Ok(Ok(())),
             refusal => Err(RPCError::Network(NetworkError::from_string(refusal))),

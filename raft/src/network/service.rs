@@ -25,6 +25,7 @@ use super::{
         append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
     },
     metadata,
+    roster::{Roster, is_removed, mark_expelled},
 };
 use crate::{
     codec::{
@@ -110,6 +111,18 @@ pub enum Refused {
         /// Who this is.
         this: ServerId,
     },
+    /// It was removed: whatever it wants, it is not for it to want.
+    #[error("server {0} has been removed from the cluster; its id is never used again")]
+    Removed(ServerId),
+    /// It came back with another data folder: it has forgotten what it acknowledged.
+    #[error(
+        "server {0} has not the data folder by which the cluster knows it, so it may have forgotten what it \
+         acknowledged: replace it by a server with a fresh id"
+    )]
+    OtherFolder(ServerId),
+    /// This server came back with another data folder, and must not answer.
+    #[error("this server, {0}, has not the data folder by which the cluster knows it: replace it")]
+    FreshFolder(ServerId),
     /// A header is missing or no number.
     #[error("the header {0} is missing or malformed")]
     Header(&'static str),
@@ -120,9 +133,13 @@ impl From<Refused> for Status {
         metrics::counter!(PEER_CALLS_REFUSED).increment(1);
         match &refused {
             Refused::NoServer | Refused::Impostor { .. } => Status::permission_denied(refused.to_string()),
-            Refused::WrongCluster { .. } | Refused::WrongIncarnation { .. } | Refused::WrongTarget { .. } => {
-                Status::failed_precondition(refused.to_string())
+            Refused::Removed(_) | Refused::OtherFolder(_) => {
+                mark_expelled(Status::permission_denied(refused.to_string()))
             }
+            Refused::WrongCluster { .. }
+            | Refused::WrongIncarnation { .. }
+            | Refused::WrongTarget { .. }
+            | Refused::FreshFolder(_) => Status::failed_precondition(refused.to_string()),
             Refused::Header(_) => Status::invalid_argument(refused.to_string()),
         }
     }
@@ -138,6 +155,7 @@ pub struct PeerService {
     pub(crate) published: Published,
     pub(crate) reads: Reads,
     pub(crate) log: Log,
+    pub(crate) roster: Roster,
     /// Told when this server must not go on.
     pub(crate) failure: watch::Sender<Option<String>>,
     /// Cancelled when this server stops: streams of peers end then, or they would keep its port for ever.
@@ -173,7 +191,25 @@ impl PeerService {
             return Err(Refused::WrongIncarnation { found, expected });
         }
         let meant = number(metadata::TO)?;
-        if meant == self.server_id { Ok(claimed) } else { Err(Refused::WrongTarget { meant, this: self.server_id }) }
+        if meant != self.server_id {
+            return Err(Refused::WrongTarget { meant, this: self.server_id });
+        }
+        if is_removed(&self.published.view(), claimed) {
+            return Err(Refused::Removed(claimed));
+        }
+        if !self.roster.knows_folder(claimed, text(metadata::FROM_FOLDER)) {
+            return Err(Refused::OtherFolder(claimed));
+        }
+        match text(metadata::TO_FOLDER) {
+            Some(expected) if expected != self.roster.storage_id() => Err(self.stand_aside(claimed)),
+            _ => Ok(claimed),
+        }
+    }
+
+    /// A member knows this server by another data folder: this one is fresh, or of somebody else.
+    fn stand_aside(&self, peer: ServerId) -> Refused {
+        self.roster.expel(format!("{}; server {peer} says so", Refused::OtherFolder(self.server_id)));
+        Refused::FreshFolder(self.server_id)
     }
 
     /// The request, or `None` with a line in the log that says why it is not taken.
@@ -373,7 +409,7 @@ impl peer_server::Peer for PeerService {
             leader_id,
             last_log_id: last_log_id.as_ref().map(log_id_to_proto),
             applied_index: self.published.applied().borrow().log_id.map_or(0, |id| id.index),
-            storage_id: String::new(),
+            storage_id: self.roster.storage_id().to_owned(),
         }))
     }
 }

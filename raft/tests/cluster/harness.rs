@@ -98,6 +98,16 @@ impl Cluster {
         }
     }
 
+    /// A server beside the members, under the next id; it runs and belongs to nothing yet.
+    pub(crate) async fn start_another(&mut self) -> Member {
+        let id = ServerId(self.members.iter().map(|member| member.id.0).max().unwrap_or_default() + 1);
+        let (name, peer) = (format!("server-{id}"), free_address().to_string());
+        let member = Member { id, name, peer, api: format!("127.0.0.1:{id}") };
+        self.members.push(member.clone());
+        self.start(id).await;
+        member
+    }
+
     pub(crate) fn ids(&self) -> Vec<ServerId> {
         self.members.iter().map(|member| member.id).collect()
     }
@@ -280,7 +290,7 @@ pub(crate) async fn create(handle: &Handle, name: &str) -> Result<Revision, Prop
     }
 }
 
-fn operation(handle: &Handle, object: v1::Object) -> Operation {
+pub(crate) fn operation(handle: &Handle, object: v1::Object) -> Operation {
     let caller = Caller {
         uid: "system:scheduler".to_owned(),
         username: "system:scheduler".to_owned(),

@@ -3,6 +3,7 @@
 
 mod cut;
 mod harness;
+mod members;
 
 use std::time::Duration;
 
@@ -233,7 +234,7 @@ async fn a_server_that_lost_what_it_acknowledged_stops_and_the_others_go_on() {
     cluster.stop(wiped).await;
     std::fs::remove_dir_all(cluster.data_dir(wiped)).unwrap();
     cluster.start(wiped).await;
-    let reason = cluster.on(wiped, async |handle| handle.failed().await).await;
+    let reason = cluster.on(wiped, members::ended).await;
     assert!(reason.contains("fresh id"), "{reason}");
     cluster.crash(wiped);
     cluster.write("b").await;

@@ -42,7 +42,7 @@ where
     });
     let timeout = peer.peers.append_timeout;
     let (mut client, request) = peer.call(requests).map_err(failed)?;
-    let answers = within(timeout, client.append(request)).await?.into_inner();
+    let answers = within(timeout, peer.heeded(client.append(request))).await?.into_inner();
     let acknowledged = peer.peers.acknowledged.clone();
     let waiting = Answers { answers, sent, received: 0, timeout, acknowledged, peer: peer.member.id, term };
     let results = stream::unfold(Some(waiting), |waiting| async move {

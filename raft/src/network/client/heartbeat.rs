@@ -68,7 +68,7 @@ impl Line {
     async fn open(peer: &mut Peer) -> Result<Self, RPCError<TypeConfig>> {
         let (requests, receiver) = mpsc::channel(UNDER_WAY_MAX);
         let (mut client, request) = peer.call(ReceiverStream::new(receiver)).map_err(failed)?;
-        let answers = client.append(request).await.map_err(failed)?.into_inner();
+        let answers = peer.heeded(client.append(request)).await.map_err(failed)?.into_inner();
         let round_trips = metrics::histogram!(PEER_ROUND_TRIP_SECONDS, "peer" => peer.member.id.to_string());
         Ok(Self { requests, answers, round_trips })
     }

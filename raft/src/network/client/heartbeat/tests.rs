@@ -24,6 +24,7 @@ use tonic::{
 use super::*;
 use crate::{
     PeerDialer,
+    network::roster::Roster,
     network::{DialError, Peers},
     types::{Address, LogId, Member, Vote},
 };
@@ -82,7 +83,8 @@ impl Scripted {
             let bad = |error: tonic::transport::Error| DialError { peer: String::new(), problem: error.to_string() };
             Ok(endpoint.map_err(bad)?.connect_lazy())
         });
-        let mut peers = Peers::new(dialer, &"c1".into(), ServerId(1), Duration::from_secs(30)).unwrap();
+        let roster = Roster::new(ServerId(1), "folder".to_owned());
+        let mut peers = Peers::new(dialer, &"c1".into(), ServerId(1), Duration::from_secs(30), roster).unwrap();
         let address = Address { name: "server-2".to_owned(), peer: address, ..Address::default() };
         let peer = peers.new_heartbeat_client(2, &address).await;
         (this, peer)
