@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use boss_base::{
     clock::Clock,
     tasks::{OnExit, Tasks},
-    telemetry::Metrics,
+    telemetry::{Definition, Metrics},
     tls,
 };
 use boss_raft::{Handle, PeerDialer};
@@ -25,8 +25,10 @@ use crate::{
     controllers,
     http::{self, Probes},
     listeners::{Bound, grpc_server},
+    metric_definitions,
     reads::Reads,
     sessions::{self, Sessions},
+    turns::Turns,
     writes::{self, Peers, Writes},
 };
 
@@ -81,6 +83,7 @@ pub struct App {
     authenticator: Authenticator,
     services: Services,
     sessions: Arc<Sessions>,
+    turns: Turns,
 }
 
 /// Why a running server ended by itself.
@@ -101,6 +104,7 @@ impl App {
     /// Takes the ports, opens the data directory and joins the others. Serves nobody yet.
     pub async fn build(config: Config, environment: Environment) -> Result<Self, BuildError> {
         let groups = Groups::new();
+        boss_raft::metric_definitions::ALL.iter().chain(metric_definitions::ALL).for_each(Definition::describe);
         let clock = environment.clock.clone();
         let identity = identity::load(&config, &*clock)?;
         let token_keys = identity::load_token_keys(&config)?;
@@ -118,6 +122,7 @@ impl App {
             cluster_id: config.cluster_id.clone(),
             server_id: config.id,
         });
+        let turns = Turns::new(&clock);
         let services = Services {
             cluster_id: config.cluster_id.clone(),
             writes: Writes::new(writes::Parts {
@@ -125,6 +130,7 @@ impl App {
                 raft: raft.clone(),
                 authenticator: authenticator.clone(),
                 peers: peers.clone(),
+                turns: turns.clone(),
                 clock: clock.clone(),
             }),
             reads: Reads::new(raft.clone(), authenticator.clone(), clock),
@@ -132,13 +138,13 @@ impl App {
             peers,
             sessions: sessions.clone(),
         };
-        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions })
+        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns })
     }
 
     /// Serves until `shutdown` is cancelled or something that the server needs has died, then stops in order.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        let Self { config, environment, groups, bound, raft, authenticator, services, sessions } = self;
-        let gate = |side| Gate::new(side, authenticator.clone(), environment.clock.clone());
+        let Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns } = self;
+        let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
         serve_peers(&groups.peering, bound.peer, gate(Side::Servers), &services);
         serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
         let probes = Probes::new(raft.clone(), environment.metrics.clone(), groups.serving.token());

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod api;
 pub mod auth;
 pub mod reads;
+pub mod turns;
 pub mod writes;
 
 pub mod controllers;

@@ -3,7 +3,9 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use boss_base::tls::{self, ClientAuth, Limits, Listener, server_acceptor};
-use boss_proto::limits::{CONNECTIONS_MAX, HEADER_LIST_BYTES_MAX, STREAMS_PER_CONNECTION_MAX};
+use boss_proto::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, HEADER_LIST_BYTES_HARD_MAX, STREAMS_PER_CONNECTION_MAX,
+};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 
@@ -44,7 +46,11 @@ impl Bound {
     /// Takes all ports, or none.
     pub async fn bind(listen: Listen, identity: &tls::Identity) -> Result<Self, CannotListen> {
         let cannot = |address, purpose| move |source| CannotListen { address, purpose, source };
-        let limits = Limits { connections_max: CONNECTIONS_MAX, handshake_timeout: HANDSHAKE_TIMEOUT };
+        let limits = Limits {
+            connections_max: CONNECTIONS_MAX,
+            connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+        };
         let optional = server_acceptor(identity.clone(), ClientAuth::Optional);
         let required = server_acceptor(identity.clone(), ClientAuth::Required);
         Ok(Self {
@@ -62,7 +68,7 @@ pub fn grpc_server() -> Server {
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_HARD_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .tcp_nodelay(true)
 }

@@ -17,6 +17,7 @@ use boss_proto::{
     ids::Revision,
     key::Key,
     kind::Kind,
+    limits::WATCHES_MAX,
     selector::{BadSelector, Selector},
     v1,
 };
@@ -36,9 +37,6 @@ use crate::{
     admission::{Refusal, authorize},
     auth::{Authenticator, Identity, node_authorizer},
 };
-
-/// Watches that one server keeps open at once. Each is a cursor of a few hundred bytes.
-const WATCHES_MAX: usize = 20_000;
 
 /// How fresh an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

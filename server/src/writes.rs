@@ -28,6 +28,7 @@ use crate::{
     admission::{self, Write},
     auth::{Authenticator, Identity},
     metric_definitions as metric,
+    turns::Turns,
 };
 
 /// A write that finds no leader waits for one this long: most elections take less, and clients give up on an attempt
@@ -47,6 +48,7 @@ struct Shared {
     raft: Handle,
     authenticator: Authenticator,
     peers: Peers,
+    turns: Turns,
     clock: Arc<dyn Clock>,
 }
 
@@ -60,6 +62,8 @@ pub struct Parts {
     pub authenticator: Authenticator,
     /// The other servers.
     pub peers: Peers,
+    /// Forwarded writes wait here for their turn; those of this server's own callers did at the gate.
+    pub turns: Turns,
     /// For deadlines.
     pub clock: Arc<dyn Clock>,
 }
@@ -83,8 +87,8 @@ impl Writes {
     /// The door for all writes of this server.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { id, raft, authenticator, peers, clock } = parts;
-        Self(Arc::new(Shared { id, raft, authenticator, peers, clock }))
+        let Parts { id, raft, authenticator, peers, turns, clock } = parts;
+        Self(Arc::new(Shared { id, raft, authenticator, peers, turns, clock }))
     }
 
     /// Does one write of an authenticated caller, wherever the leader is.

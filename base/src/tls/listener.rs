@@ -12,14 +12,17 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
 };
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{ClientAuth, Identity, PeerCertificate};
+use super::{
+    ClientAuth, Identity, PeerCertificate,
+    slots::{Slot, Slots},
+};
 use crate::{
     backoff::Backoff,
     clock::SystemClock,
@@ -34,6 +37,8 @@ const READY_MAX: usize = 64;
 pub struct Limits {
     /// Open connections, with those in their handshake. More are closed at once, so that callers try elsewhere.
     pub connections_max: usize,
+    /// Of those, from one address.
+    pub connections_per_source_max: usize,
     /// From accepting to a finished handshake.
     pub handshake_timeout: Duration,
 }
@@ -86,7 +91,7 @@ pub struct TlsStream {
     tls: tokio_rustls::server::TlsStream<TcpStream>,
     info: PeerInfo,
     /// Its share of the connection limit.
-    _slot: Option<OwnedSemaphorePermit>,
+    _slot: Option<Slot>,
 }
 
 impl TlsStream {
@@ -143,6 +148,7 @@ pub struct Listener {
     address: SocketAddr,
     acceptor: Acceptor,
     limits: Limits,
+    slots: Slots,
 }
 
 impl Listener {
@@ -150,7 +156,8 @@ impl Listener {
     pub async fn bind(address: SocketAddr, acceptor: Acceptor, limits: Limits) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         let address = tcp.local_addr()?;
-        Ok(Self { tcp, address, acceptor, limits })
+        let slots = Slots::new(limits.connections_max, limits.connections_per_source_max);
+        Ok(Self { tcp, address, acceptor, limits, slots })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -159,12 +166,17 @@ impl Listener {
         self.address
     }
 
+    /// Counts its connections, also while it accepts.
+    #[must_use]
+    pub fn slots(&self) -> Slots {
+        self.slots.clone()
+    }
+
     /// Accepts under `tasks` until they stop or the stream is dropped. The stream ends then, never before.
     #[must_use]
     pub fn accept(self, tasks: &Tasks) -> Incoming {
         let (ready, accepted) = mpsc::channel(READY_MAX);
         let accepting = Accepting {
-            slots: Arc::new(Semaphore::new(self.limits.connections_max)),
             backoff: Backoff::new(Duration::from_millis(5), Duration::from_secs(1)),
             listener: self,
             handshakes: JoinSet::new(),
@@ -192,7 +204,6 @@ impl Stream for Incoming {
 
 struct Accepting {
     listener: Listener,
-    slots: Arc<Semaphore>,
     backoff: Backoff,
     handshakes: JoinSet<()>,
     ready: mpsc::Sender<TlsStream>,
@@ -227,9 +238,12 @@ impl Accepting {
     }
 
     fn begin_handshake(&mut self, tcp: TcpStream, remote: SocketAddr) {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            tracing::debug!(%remote, address = %self.listener.address, "connection limit reached, closing");
-            return;
+        let slot = match self.listener.slots.take(remote.ip()) {
+            Ok(slot) => slot,
+            Err(bound) => {
+                tracing::debug!(%remote, address = %self.listener.address, ?bound, "connection limit reached, closing");
+                return;
+            }
         };
         let (acceptor, ready) = (self.listener.acceptor.clone(), self.ready.clone());
         let timeout = self.listener.limits.handshake_timeout;

@@ -87,7 +87,7 @@ async fn answer(mut stream: TlsStream) -> io::Result<()> {
 }
 
 fn limits() -> Limits {
-    Limits { connections_max: 64, handshake_timeout: SOON }
+    Limits { connections_max: 64, connections_per_source_max: 64, handshake_timeout: SOON }
 }
 
 fn expected() -> Expected {

@@ -142,7 +142,7 @@ impl FakeServer {
         let identity = Identity::from_pem(Pem { own, ca: authority.cert_pem().into() }).unwrap();
         let acceptor = server_acceptor(identity, ClientAuth::Optional);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let limits = Limits { connections_max: 64, handshake_timeout: SOON };
+        let limits = Limits { connections_max: 64, connections_per_source_max: 64, handshake_timeout: SOON };
         // The test's own runtime must not be blocked on another one, so this runs on a thread of its own.
         let bind = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), acceptor, limits);
         let listener = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(bind)).join()).unwrap().unwrap();

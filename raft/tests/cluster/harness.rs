@@ -234,7 +234,11 @@ async fn serve(config: Config, identity: Identity, address: SocketAddr, cut_off:
     let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
     let handle = boss_raft::start(config, dialer, Arc::new(SystemClock), tasks.clone()).await.unwrap();
     let acceptor = server_acceptor(identity, ClientAuth::Required);
-    let limits = ListenerLimits { connections_max: 64, handshake_timeout: Duration::from_secs(5) };
+    let limits = ListenerLimits {
+        connections_max: 64,
+        connections_per_source_max: 64,
+        handshake_timeout: Duration::from_secs(5),
+    };
     let listener = bind(address, acceptor, limits).await;
     let identities = cut_off.clone();
     let service = handle.peer_service(Arc::new(move |extensions| identities.identify(this, extensions)));

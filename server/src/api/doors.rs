@@ -102,6 +102,47 @@ pub fn door(path: &str) -> Option<(&'static str, Door)> {
     DOORS.iter().find(|(method, _)| *method == path).map(|(method, door)| (*method, *door))
 }
 
+/// Every method that has a door; those of consensus are one.
+pub fn methods() -> impl Iterator<Item = &'static str> {
+    DOORS.iter().map(|(method, _)| *method).chain(SERVER_PACKAGES)
+}
+
+/// What a call waits for when the server has much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Its turn among the writes.
+    Write,
+    /// The same; what makes room has places of its own.
+    Delete,
+    /// Its turn among the reads.
+    Read,
+    /// A place among the open watches.
+    Watch,
+    /// Nothing: it must work when nothing else does, or it is a stream that takes turns by itself.
+    Free,
+}
+
+/// Methods of objects that are streams of other calls.
+const STREAMS_OF_CALLS: [&str; 1] = ["/boss.v1.Registry/Write"];
+
+/// What the method's calls wait for.
+#[must_use]
+pub fn pace(method: &str) -> Pace {
+    if method.starts_with("/boss.v1.Auth/") {
+        return Pace::Read;
+    }
+    if !method.starts_with("/boss.v1.Registry/") || STREAMS_OF_CALLS.contains(&method) {
+        return Pace::Free;
+    }
+    match door(method) {
+        Some((_, Door::Right { verb: "watch", .. })) => Pace::Watch,
+        Some((_, Door::Right { verb: "get" | "list", .. })) => Pace::Read,
+        Some((_, Door::Right { verb: "delete" | "deletecollection", .. })) => Pace::Delete,
+        Some(_) => Pace::Write,
+        None => Pace::Free,
+    }
+}
+
 /// Whether the caller may do this at this view; the default is no. `resource` is a kind in plural, with a part after a
 /// slash if need be.
 pub fn authorize(
@@ -143,6 +184,36 @@ mod tests {
         assert!(methods.len() >= 18, "{methods:?}");
         for method in methods {
             assert!(door(&method).is_some(), "{method} has no door: add it to the table");
+        }
+    }
+
+    #[test]
+    fn objects_are_read_and_written_in_turn_and_operators_never_wait() {
+        for (method, expected) in [
+            ("/boss.v1.Registry/Create", Pace::Write),
+            ("/boss.v1.Registry/UpdateStatus", Pace::Write),
+            ("/boss.v1.Registry/Delete", Pace::Delete),
+            ("/boss.v1.Registry/Get", Pace::Read),
+            ("/boss.v1.Registry/List", Pace::Read),
+            ("/boss.v1.Registry/Watch", Pace::Watch),
+            ("/boss.v1.Auth/CanI", Pace::Read),
+            ("/boss.v1.Cluster/Status", Pace::Free),
+            ("/boss.v1.NodeSessions/Session", Pace::Free),
+            ("/grpc.health.v1.Health/Check", Pace::Free),
+        ] {
+            assert_eq!(pace(method), expected, "{method}");
+        }
+    }
+
+    #[test]
+    fn no_stream_holds_a_turn() {
+        let files = prost_types::FileDescriptorSet::decode(boss_proto::FILE_DESCRIPTOR_SET).unwrap();
+        for service in files.file.iter().flat_map(|file| &file.service) {
+            let streams = service.method.iter().filter(|method| method.server_streaming() || method.client_streaming());
+            for method in streams {
+                let path = format!("/boss.v1.{}/{}", service.name(), method.name());
+                assert!(matches!(pace(&path), Pace::Free | Pace::Watch), "{path} would hold a turn while it is open");
+            }
         }
     }
 

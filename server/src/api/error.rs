@@ -1,6 +1,6 @@
 //! Everything that a call can be refused with. `status` makes the words on the wire of it.
 
-use crate::{admission, auth, reads, writes};
+use crate::{admission, auth, reads, turns, writes};
 
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,6 +35,17 @@ pub enum Error {
     /// A bound is reached.
     #[error("{0}")]
     Exhausted(String),
+    /// Too many calls wait already.
+    #[error(transparent)]
+    Full(#[from] turns::Full),
+    /// More bytes than a request may have.
+    #[error("{problem}")]
+    TooLarge {
+        /// What is too large, and the limit.
+        problem: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// No server of this version does it.
     #[error("{0}")]
     Unimplemented(String),

@@ -1,27 +1,35 @@
 //! Stands before every service: finds the door of the method that was dispatched and lets through whom it lets
-//! through. What passes carries its identity with it.
+//! through, in turn. What passes carries its identity with it.
+
+mod calls;
+mod sizes;
+mod watches;
 
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use boss_base::{clock::Clock, tls::PeerInfo};
+use boss_base::{cached, clock::Clock, tls::PeerInfo};
 use boss_proto::ids::ServerId;
 use http::{Request, Response};
-use tonic::body::Body;
+use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
+use self::{
+    calls::Calls,
+    watches::{Place, Watches},
+};
 use super::{
     Error,
-    doors::{self, Door},
+    doors::{self, Door, Pace},
     status,
 };
 use crate::{
-    auth::{self, Authenticator, Principal, Role},
+    auth::{self, Authenticator, Identity, Principal, Role},
     metric_definitions as metric,
+    turns::{Line, Purpose, Turn, Turns},
 };
 
 /// Which listener the gate stands at.
@@ -43,27 +51,45 @@ pub struct Gate {
     side: Side,
     authenticator: Authenticator,
     clock: Arc<dyn Clock>,
+    turns: Turns,
+    watches: Watches,
+    calls: Calls,
+}
+
+/// A call that the gate knows.
+struct Admitted {
+    method: &'static str,
+    /// What it waits for, and under whose name.
+    waits: Option<(Line, Arc<Identity>, Purpose)>,
+    watch: Option<Place>,
+}
+
+impl Admitted {
+    fn at_once(method: &'static str) -> Self {
+        Self { method, waits: None, watch: None }
+    }
 }
 
 impl Gate {
     /// A gate for one listener.
     #[must_use]
-    pub fn new(side: Side, authenticator: Authenticator, clock: Arc<dyn Clock>) -> Self {
-        Self { side, authenticator, clock }
+    pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
+        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new() }
     }
 
     /// Lets the call through, with the caller in its extensions, or says why not.
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<&'static str, Error> {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
+        sizes::check_headers(request.headers())?;
         match self.side {
             Side::Clients => self.admit_client(request),
             Side::Servers => self.admit_server(request),
         }
     }
 
-    fn admit_client<B>(&self, request: &mut Request<B>) -> Result<&'static str, Error> {
+    fn admit_client<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
         let found = doors::door(request.uri().path());
         if let Some((method, Door::Open | Door::Secret)) = found {
-            return Ok(method);
+            return Ok(Admitted::at_once(method));
         }
         let certificate = request.extensions().get::<PeerInfo>().and_then(|peer| peer.certificate.clone());
         let identity = self.authenticator.authenticate(request.headers(), certificate.as_deref())?;
@@ -76,11 +102,27 @@ impl Gate {
             }
             Some(_) => {}
         }
+        let method = found.map_or("", |(method, _)| method);
+        let admitted = self.pace(method, &identity)?;
         request.extensions_mut().insert(identity);
-        Ok(found.map_or("", |(method, _)| method))
+        // For streams of many calls, which take a turn for each.
+        request.extensions_mut().insert(self.turns.clone());
+        Ok(admitted)
     }
 
-    fn admit_server<B>(&self, request: &mut Request<B>) -> Result<&'static str, Error> {
+    fn pace(&self, method: &'static str, identity: &Arc<Identity>) -> Result<Admitted, Error> {
+        let waits = |line: &Line, purpose| Some((line.clone(), identity.clone(), purpose));
+        let admitted = Admitted::at_once(method);
+        Ok(match doors::pace(method) {
+            Pace::Write => Admitted { waits: waits(&self.turns.writes, Purpose::Other), ..admitted },
+            Pace::Delete => Admitted { waits: waits(&self.turns.writes, Purpose::Delete), ..admitted },
+            Pace::Read => Admitted { waits: waits(&self.turns.reads, Purpose::Other), ..admitted },
+            Pace::Watch => Admitted { watch: Some(self.watches.open(&identity.uid)?), ..admitted },
+            Pace::Free => admitted,
+        })
+    }
+
+    fn admit_server<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
         let certificate = request.extensions().get::<PeerInfo>().and_then(|peer| peer.certificate.clone());
         let certificate = certificate.ok_or(auth::Error::Missing)?;
         let principal =
@@ -92,7 +134,7 @@ impl Gate {
             return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
         };
         request.extensions_mut().insert(CallingServer(id));
-        Ok(method)
+        Ok(Admitted::at_once(method))
     }
 }
 
@@ -127,37 +169,56 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let began = self.gate.clock.monotonic();
-        match self.gate.admit(&mut request) {
-            Ok(method) => {
-                let (clock, answer) = (self.gate.clock.clone(), self.inner.call(request));
-                Box::pin(async move {
-                    let response = answer.await?;
-                    record(method, code_of(&response), clock.monotonic().saturating_sub(began));
-                    Ok(response)
-                })
-            }
+        let admitted = match self.gate.admit(&mut request) {
+            Ok(admitted) => admitted,
             Err(error) => {
                 count_refusal(&error);
-                let response = status::to_status(&error).into_http();
-                Box::pin(std::future::ready(Ok(response)))
+                return Box::pin(std::future::ready(Ok(refuse(&error))));
             }
-        }
+        };
+        // Polled to readiness is this one; the clone is for the next call.
+        let next = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, next);
+        let (clock, calls, method) = (self.gate.clock.clone(), self.gate.calls.clone(), admitted.method);
+        Box::pin(async move {
+            let response = answer(inner, request, admitted).await?;
+            calls.count(method, code_of(&response), clock.monotonic().saturating_sub(began));
+            Ok(response)
+        })
     }
 }
 
-/// The code of an answer that is an error from its start; others end well, or fail in their trailers.
-fn code_of(response: &Response<Body>) -> String {
-    let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok());
-    code.unwrap_or("0").to_owned()
+/// Waits for the call's turn, and has it until the answer is there.
+async fn answer<S>(mut inner: S, request: Request<Body>, admitted: Admitted) -> Result<S::Response, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let _turn: Option<Turn> = match admitted.waits {
+        None => None,
+        Some((line, caller, purpose)) => match line.enter(&caller, purpose).await {
+            Ok(turn) => Some(turn),
+            Err(full) => return Ok(refuse(&full.into())),
+        },
+    };
+    let response = sizes::explain(inner.call(request).await?);
+    Ok(match admitted.watch {
+        Some(place) => place.hold(response),
+        None => response,
+    })
 }
 
-fn record(method: &'static str, code: String, took: Duration) {
-    metrics::counter!(metric::CALLS, "method" => method, "code" => code).increment(1);
-    metrics::histogram!(metric::CALL_SECONDS, "method" => method).record(took.as_secs_f64());
+fn refuse(error: &Error) -> Response<Body> {
+    status::to_status(error).into_http()
+}
+
+/// The code of an answer that is an error from its start; others end well, or fail in their trailers.
+fn code_of(response: &Response<Body>) -> Code {
+    let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok());
+    code.and_then(|code| code.parse().ok()).map_or(Code::Ok, Code::from_i32)
 }
 
 fn count_refusal(error: &Error) {
     if matches!(error, Error::Unauthenticated(_)) {
-        metrics::counter!(metric::CALLS_UNAUTHENTICATED).increment(1);
+        cached!(counter metric::CALLS_UNAUTHENTICATED).increment(1);
     }
 }

@@ -10,13 +10,15 @@ use tonic::{
 };
 
 use super::Error;
-use crate::{admission::Refusal, auth, reads, writes};
+use crate::{admission::Refusal, auth, reads, turns, writes};
 
 /// Trailer that carries the encoded [`ErrorInfo`].
 pub const ERROR_INFO: &str = "boss-error-bin";
 
 /// Longer messages would not fit into the header list of a client.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// When the log is full: some hundred writes are through by then.
+const BUSY_RETRY_AFTER_MS: u32 = 100;
 const NOT_LEADER: &str = "NOT_LEADER";
 
 /// The status of an error.
@@ -78,6 +80,8 @@ fn describe(error: &Error) -> (Code, ErrorInfo) {
         Error::Aborted(_) => (Code::Aborted, info("SUPERSEDED", "")),
         Error::Unavailable(_) => (Code::Unavailable, retryable("UNAVAILABLE", "try again, or ask another server")),
         Error::Exhausted(_) => (Code::ResourceExhausted, retryable("BUSY", "try again later")),
+        Error::Full(full) => (Code::ResourceExhausted, busy(full)),
+        Error::TooLarge { hint, .. } => (Code::InvalidArgument, info("TOO_LARGE", hint)),
         Error::Unimplemented(_) => (Code::Unimplemented, info("UNIMPLEMENTED", "is client and server of one version?")),
         Error::Invalid { field, hint, .. } => (Code::InvalidArgument, invalid("INVALID", field, hint)),
     }
@@ -117,7 +121,10 @@ fn describe_write(error: &writes::Error) -> (Code, ErrorInfo) {
         writes::Error::Forwarded(refusal) => (Code::from_i32(refusal.code), refusal.info.clone().unwrap_or_default()),
         writes::Error::NoLeader => (Code::Unavailable, retryable("NO_LEADER", AGAIN)),
         writes::Error::NotLeader => (Code::Unavailable, retryable(NOT_LEADER, AGAIN)),
-        writes::Error::Busy => (Code::ResourceExhausted, retryable("BUSY", AGAIN)),
+        writes::Error::Busy => {
+            (Code::ResourceExhausted, ErrorInfo { retry_after_ms: BUSY_RETRY_AFTER_MS, ..retryable("BUSY", AGAIN) })
+        }
+        writes::Error::Full(full) => (Code::ResourceExhausted, busy(full)),
         writes::Error::TooLarge(_) => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
         writes::Error::Unsettled => (Code::Aborted, retryable("UNSETTLED", AGAIN)),
         writes::Error::Unknown { retryable } => {
@@ -183,6 +190,14 @@ fn info(reason: &str, hint: &str) -> ErrorInfo {
 
 fn retryable(reason: &str, hint: &str) -> ErrorInfo {
     ErrorInfo { retryable: true, ..info(reason, hint) }
+}
+
+fn busy(full: &turns::Full) -> ErrorInfo {
+    let retry_after_ms = u32::try_from(full.retry_after.as_millis()).unwrap_or(u32::MAX);
+    ErrorInfo {
+        retry_after_ms,
+        ..retryable("BUSY", "wait as long as retryAfterMs says, then send the same call again")
+    }
 }
 
 fn invalid(reason: &str, field: &str, hint: &str) -> ErrorInfo {

@@ -5,7 +5,7 @@ use boss_raft::{ProposeError, state::Rejection};
 
 use crate::{
     admission::{self, Write},
-    auth,
+    auth, turns,
 };
 
 /// Why a write did not happen, or may have.
@@ -37,6 +37,9 @@ pub enum Error {
     /// Too much is going on; nothing was proposed.
     #[error("too many writes wait for their commit")]
     Busy,
+    /// Too many writes wait for their turn; nothing was proposed.
+    #[error(transparent)]
+    Full(#[from] turns::Full),
     /// More than an entry can hold; nothing was proposed.
     #[error("{0}")]
     TooLarge(String),

@@ -10,7 +10,13 @@ use boss_proto::{
 use boss_raft::Leadership;
 
 use super::{Attempt, Error, Reply, Writes};
-use crate::{admission::Write, api::status, auth::Identity, metric_definitions as metric};
+use crate::{
+    admission::{Action, Write},
+    api::status,
+    auth::Identity,
+    metric_definitions as metric,
+    turns::Purpose,
+};
 
 /// A leader that says nothing for so long is gone or cut off; whether it did the write is then unknown.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +82,8 @@ impl Writes {
         if self.leader() != Some(self.0.id) {
             return Err(Error::NotLeader);
         }
+        let purpose = if matches!(write.action, Action::Delete(_)) { Purpose::Delete } else { Purpose::Other };
+        let _turn = self.0.turns.writes.enter(&identity, purpose).await?;
         match self.admit_and_propose(&identity, &write).await? {
             Attempt::Done(reply) => Ok(*reply),
             Attempt::NoLeader | Attempt::Lost => Err(Error::NotLeader),
