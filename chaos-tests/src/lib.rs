@@ -11,6 +11,9 @@ pub mod manifests;
 pub mod tokens;
 pub mod workload;
 
+pub mod checkers;
+pub mod history;
+
 pub mod bench;
 
 pub mod binaries;

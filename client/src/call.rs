@@ -95,8 +95,8 @@ impl<'a> Call<'a> {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            if self.handle_failure(&picked, failed)? {
-                let delay = self.progress.backoff.next_delay(&*self.shared.clock);
+            let delay = self.handle_failure(&picked, failed)?;
+            if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
         }
@@ -116,7 +116,10 @@ impl<'a> Call<'a> {
         let lost_before = std::mem::replace(&mut self.progress.lost, true);
         let answer = tokio::time::timeout(self.deadlines.attempt, send(picked.channel.clone(), request)).await;
         let failed = match answer {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                self.shared.retries.earn();
+                return Ok(answer.into_inner());
+            }
             Ok(Err(status)) => self.shared.servers.judge(picked.index, &status),
             Err(_elapsed) => {
                 let waited = self.deadlines.attempt;
@@ -127,8 +130,8 @@ impl<'a> Call<'a> {
         Err(failed)
     }
 
-    /// Whether to wait before the next attempt; an error when there should be none.
-    fn handle_failure(&mut self, picked: &Picked, failed: Failed) -> Result<bool, Error> {
+    /// How long to wait before the next attempt; an error when there should be none.
+    fn handle_failure(&mut self, picked: &Picked, failed: Failed) -> Result<Duration, Error> {
         let progress = &mut self.progress;
         progress.last = Some(failed.detail().clone());
         match failed {
@@ -137,9 +140,12 @@ impl<'a> Call<'a> {
                 if std::mem::replace(&mut progress.renewed, true) || !self.shared.shown.renew() {
                     return Err(Error::Unauthenticated(detail));
                 }
-                return Ok(false);
+                return Ok(Duration::ZERO);
             }
-            Failed::Refused { error, retry: false } => return Err(error),
+            Failed::Refused { error, retry: false, .. } => return Err(error),
+            Failed::Refused { error: error @ Error::Overloaded(_), after, .. } => {
+                return self.wait_out_overload(picked, error, after);
+            }
             Failed::NotReached { detail, untrusted: true } => {
                 progress.untrusted += 1;
                 if progress.untrusted >= self.shared.servers.len() {
@@ -151,7 +157,24 @@ impl<'a> Call<'a> {
         tracing::debug!(server = %picked.address, problem = ?progress.last, "attempt failed, trying another server");
         self.shared.servers.leave(picked.index);
         progress.failures += 1;
-        Ok(progress.failures.is_multiple_of(self.shared.servers.len()))
+        let round_is_over = progress.failures.is_multiple_of(self.shared.servers.len());
+        Ok(if round_is_over { progress.backoff.next_delay(&*self.shared.clock) } else { Duration::ZERO })
+    }
+
+    /// An overloaded server knows best when it has room. Who is told no moment asks another server, as for any refusal;
+    /// and nobody asks again for ever, because that is what overloads are made of.
+    fn wait_out_overload(&mut self, picked: &Picked, error: Error, after: Duration) -> Result<Duration, Error> {
+        if !self.shared.retries.spend() {
+            return Err(error);
+        }
+        let own = self.progress.backoff.next_delay(&*self.shared.clock);
+        if after.is_zero() {
+            self.shared.servers.leave(picked.index);
+            return Ok(own);
+        }
+        // Those who were refused together must not come back together.
+        let spread = u64::try_from(after.as_micros() / 2).unwrap_or(u64::MAX).max(1);
+        Ok(own.max(after + Duration::from_micros(self.shared.clock.random_u64() % spread)))
     }
 }
 

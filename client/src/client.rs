@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use crate::{
     Api, Config, Deadlines, Error, Session, Watch,
+    budget::RetryBudget,
     call::{Answer, Call, CallFailed},
     credentials::Shown,
     error::Detail,
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) servers: Servers,
     pub(crate) shown: Shown,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retries: RetryBudget,
     /// The highest revision in any answer.
     seen: AtomicU64,
 }
@@ -158,7 +160,8 @@ impl Client {
     pub fn connect(config: Config) -> Result<Self, Error> {
         let shown = Shown::load(&config)?;
         let servers = Servers::new(&config, &shown)?;
-        let shared = Shared { servers, shown, clock: config.clock, seen: AtomicU64::new(0) };
+        let retries = RetryBudget::default();
+        let shared = Shared { servers, shown, clock: config.clock, retries, seen: AtomicU64::new(0) };
         Ok(Self { shared: Arc::new(shared), deadlines: config.deadlines })
     }
 

@@ -1,7 +1,7 @@
 //! What can go wrong with a call, by what the caller does next, and what a failed attempt means for the next one.
 //! Sends nothing.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use boss_base::tls::ConnectError;
 use boss_proto::{ids::Revision, v1::ErrorInfo};
@@ -194,6 +194,8 @@ pub(crate) enum Failed {
         error: Error,
         /// The same call may succeed elsewhere or later.
         retry: bool,
+        /// Not before so long, says the server; zero when it does not say.
+        after: Duration,
     },
     /// The request was never sent.
     NotReached { detail: Detail, untrusted: bool },
@@ -214,9 +216,10 @@ impl Failed {
 pub(crate) fn judge(status: &Status) -> Failed {
     if let Some(info) = error_info(status) {
         let retry = info.retryable;
+        let after = Duration::from_millis(info.retry_after_ms.into());
         return match Error::decode(status.code(), status.message(), info) {
             Error::Timeout(detail) if retry => Failed::Lost(detail),
-            error => Failed::Refused { error, retry },
+            error => Failed::Refused { error, retry, after },
         };
     }
     match transport_failure(status) {
@@ -232,7 +235,7 @@ fn judge_code(status: &Status) -> Failed {
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => Failed::Lost(detail),
         code => {
             let retry = code == Code::ResourceExhausted;
-            Failed::Refused { error: Error::from_code(code, detail, String::new()), retry }
+            Failed::Refused { error: Error::from_code(code, detail, String::new()), retry, after: Duration::ZERO }
         }
     }
 }

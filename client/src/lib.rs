@@ -1,6 +1,7 @@
 //! The Rust SDK: one client for a whole cluster, whichever of its servers live. Knows no workload and no terminal.
 
 mod api;
+mod budget;
 mod call;
 mod client;
 mod config;

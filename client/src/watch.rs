@@ -176,8 +176,8 @@ impl Watch {
             Failed::Refused { error: error @ Error::Unauthenticated(_), .. } => {
                 return if self.shared.shown.renew() { Ok(None) } else { Err(error) };
             }
-            Failed::Refused { error, retry: false } => return Err(error),
-            Failed::Refused { error, retry: true } => error,
+            Failed::Refused { error, retry: false, .. } => return Err(error),
+            Failed::Refused { error, retry: true, .. } => error,
             Failed::NotReached { detail, untrusted: true } => Error::Untrusted(detail),
             Failed::NotReached { detail, untrusted: false } | Failed::Lost(detail) => Error::Unavailable(detail),
         };

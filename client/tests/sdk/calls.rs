@@ -6,7 +6,7 @@ use boss_client::{Deadlines, DeleteOptions, Error, Query};
 use boss_proto::{ids::Revision, kind::Kind, v1};
 use tonic::Code;
 
-use crate::fake::{Cluster, Step, answer, no_leader, object, pod, refusal};
+use crate::fake::{Cluster, Step, answer, busy, no_leader, object, pod, refusal};
 
 #[tokio::test]
 async fn a_call_reaches_any_server_that_lives() {
@@ -150,4 +150,41 @@ async fn a_list_whose_moment_has_passed_begins_again_but_not_for_ever() {
     let steps = (0..20).flat_map(|_| [page(5, "a", b"p2"), expired()]);
     let error = Cluster::start(1, steps).client().list(&Query::all(Kind::Pod)).await.unwrap_err();
     assert!(matches!(error, Error::Expired { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_overloaded_server_is_asked_again_when_it_said_and_under_the_same_id() {
+    let cluster = Cluster::start(3, [overloaded(300), answer("web", 5)]);
+    let began = std::time::Instant::now();
+    cluster.client().create(object("web")).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    let seen = cluster.seen();
+    assert_eq!((seen.len(), seen[0].server), (2, seen[1].server), "it has room soon: asking elsewhere would not help");
+    assert!(seen[0].request_id.is_some() && seen[0].request_id == seen[1].request_id);
+}
+
+#[tokio::test]
+async fn retries_against_overload_run_out_so_that_they_do_not_feed_it() {
+    let cluster = Cluster::start(1, (0..400).map(|_| overloaded(1)));
+    let mut config = cluster.config();
+    config.deadlines.overall = Duration::from_millis(50);
+    let client = boss_client::Client::connect(config).unwrap();
+    let mut refused_at_once = 0;
+    for _ in 0..300 {
+        let began = std::time::Instant::now();
+        match client.create(object("web")).await {
+            Err(Error::Overloaded(_)) if began.elapsed() < Duration::from_millis(40) => refused_at_once += 1,
+            Err(Error::Overloaded(_) | Error::Timeout(_) | Error::Unavailable(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        if refused_at_once > 20 {
+            break;
+        }
+    }
+    assert!(refused_at_once > 20, "all calls were sent again and again");
+    assert!(cluster.seen().len() < 300, "{} calls were sent", cluster.seen().len());
+}
+
+fn overloaded(retry_after_ms: u32) -> Step {
+    Step::Refuse(busy(retry_after_ms))
 }

@@ -297,6 +297,14 @@ pub(crate) fn refusal(code: Code, reason: &str, current_revision: u64, retryable
     Box::new(Status::with_metadata(code, format!("refused: {reason}"), metadata))
 }
 
+/// The refusal of a server that has too much to do, and when it should have room.
+pub(crate) fn busy(retry_after_ms: u32) -> Box<Status> {
+    let info = v1::ErrorInfo { reason: "BUSY".into(), retryable: true, retry_after_ms, ..v1::ErrorInfo::default() };
+    let mut metadata = MetadataMap::new();
+    metadata.insert_bin("boss-error-bin", MetadataValue::from_bytes(&info.encode_to_vec()));
+    Box::new(Status::with_metadata(Code::ResourceExhausted, "too many writes wait", metadata))
+}
+
 pub(crate) fn no_leader() -> Step {
     Step::Refuse(refusal(Code::Unavailable, "NO_LEADER", 0, true))
 }
