@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod files;
+pub mod fuzz;
 pub mod jwt;
 pub mod pki;
 pub mod signals;

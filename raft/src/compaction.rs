@@ -17,6 +17,10 @@ use crate::{
 /// How often the log is looked at; it grows by some 100 MB in that time at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A snapshot that did not come within it may have been put off for want of room. While one is still being written,
+/// the core ignores that it is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What stands between the last snapshot and now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Backlog {
@@ -59,7 +63,8 @@ impl Compaction {
             purged_for = snapshot;
             let applied = self.published.applied().borrow().log_id.map(|id| id.index);
             // One at a time: what was asked for is still being written.
-            let under_way = asked.is_some() && snapshot < asked;
+            let since = self.clock.monotonic().saturating_sub(last_at);
+            let under_way = asked.is_some() && snapshot < asked && since < RETRY_INTERVAL;
             if applied <= snapshot || under_way || !is_due(self.backlog(applied, snapshot, last_at), &self.limits) {
                 continue;
             }

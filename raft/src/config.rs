@@ -4,6 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use boss_proto::ids::{ClusterId, ServerId};
 
+/// Room for several segments of the log, and for what is on its way when the disk is found full.
+pub const DISK_RESERVE_BYTES: u64 = 128 << 20;
+
 /// How patient the servers are with a silent leader; the disk's fsync decides which one fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ElectionProfile {
@@ -114,6 +117,8 @@ pub struct Limits {
     pub keep_entries: u64,
     /// Bytes of entries kept behind the snapshot; the smaller of both bounds counts.
     pub keep_bytes: u64,
+    /// Bytes of the data folder's file system that are kept for votes and marks. With less the server takes no writes.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for Limits {
@@ -126,6 +131,7 @@ impl Default for Limits {
             snapshot_every: Duration::from_secs(30 * 60),
             keep_entries: 100_000,
             keep_bytes: 1 << 30,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
         }
     }
 }

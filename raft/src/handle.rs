@@ -1,5 +1,6 @@
 //! The one door to the replicated registry: propose, read, watch, lead, stop. Knows no user-facing API.
 
+mod disk;
 mod errors;
 mod folder;
 mod leadership;
@@ -8,7 +9,11 @@ mod proposals;
 mod start;
 mod status;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use boss_base::{cached, tasks::Tasks};
 use boss_proto::{
@@ -26,9 +31,10 @@ use tokio_util::sync::CancellationToken;
 pub use errors::{InitializeError, ProposeError, StartError};
 pub use membership::{ChangeError, Health, TransferError};
 pub use start::start;
-pub use status::{Leadership, Role, Status};
+pub use status::{DiskStatus, Leadership, Role, Status};
 
 use crate::{
+    disk::Room,
     log::Log,
     metric_definitions as metric,
     network::{PeerIdentity, PeerService, Peers, roster::Roster},
@@ -60,6 +66,7 @@ struct Inner {
     handover_timeout: Duration,
     raft: Raft<TypeConfig, StateMachine>,
     log: Log,
+    room: Room,
     published: Published,
     peers: Peers,
     roster: Roster,
@@ -170,6 +177,7 @@ impl Handle {
             snapshot: *published.snapshot().borrow(),
             revision: view.revision(),
             objects: view.len() as u64,
+            disk: DiskStatus { free_bytes: self.0.room.free_bytes(), full: self.0.room.is_full() },
             store_bytes: published.store_bytes() + self.0.log.store_bytes(),
             state_hash: published.state_hash(),
         };
@@ -259,6 +267,7 @@ impl Handle {
             reads: self.0.reads.clone(),
             log: self.0.log.clone(),
             roster: self.0.roster.clone(),
+            room: self.0.room.clone(),
             failure: self.0.failure.clone(),
             stopping: self.0.stopping.clone(),
         }
@@ -285,7 +294,7 @@ impl Handle {
     /// Asks the voter with the longest log to lead, and waits until somebody else does.
     async fn hand_over(&self) {
         let metrics = self.metrics();
-        let Some(successor) = successor(&metrics) else { return };
+        let Some(successor) = successor(&metrics, &self.0.peers.full_disks()) else { return };
         if self.0.raft.trigger().transfer_leader(successor).await.is_err() {
             return;
         }
@@ -314,9 +323,10 @@ impl Handle {
     }
 }
 
-/// The voter that needs least to lead; `None` when this server does not lead or is alone.
-fn successor(metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
+/// The voter that needs least to lead, one with room on its disk first; `None` when this server does not lead or is
+/// alone.
+fn successor(metrics: &RaftMetrics<TypeConfig>, full: &BTreeSet<ServerId>) -> Option<u64> {
     let matched = metrics.replication.as_ref()?;
     let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
-    voters.max_by_key(|id| matched.get(id).copied().flatten())
+    voters.max_by_key(|id| (!full.contains(&ServerId(*id)), matched.get(id).copied().flatten()))
 }

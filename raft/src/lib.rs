@@ -12,6 +12,7 @@ pub mod config;
 pub mod types;
 
 mod compaction;
+pub mod disk;
 mod failpoints;
 
 pub mod codec;
@@ -22,8 +23,8 @@ pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile};
 pub use handle::{
-    ChangeError, Handle, Health, InitializeError, Leadership, ProposeError, Role, StartError, Status, TransferError,
-    start,
+    ChangeError, DiskStatus, Handle, Health, InitializeError, Leadership, ProposeError, Role, StartError, Status,
+    TransferError, start,
 };
 pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
 pub use reads::ReadError;

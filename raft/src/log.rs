@@ -68,6 +68,7 @@ impl Log {
         let shared = Arc::new(Shared::new(recovered.index, recovered.segments));
         let writer = Writer {
             dir: dir.clone(),
+            room: options.room,
             owner: options.owner,
             segment_bytes: options.segment_bytes.min(segment::BYTES_MAX),
             disk,

@@ -77,6 +77,15 @@ pub const PEER_CALLS_REFUSED: &str = "boss_raft_peer_calls_refused_total";
 /// Round trip to a peer.
 pub const PEER_ROUND_TRIP_SECONDS: &str = "boss_raft_peer_round_trip_seconds";
 
+/// Bytes free on the file system of the data folder, without the reserve.
+pub const DISK_FREE_BYTES: &str = "boss_raft_disk_free_bytes";
+/// 1 while the disk is below its reserve and this server takes no writes.
+pub const DISK_FULL: &str = "boss_raft_disk_full";
+/// Entries of a leader that were refused because the disk is full, in messages.
+pub const APPENDS_REFUSED: &str = "boss_raft_appends_refused_total";
+/// Snapshots that did not fit on the disk and are tried again.
+pub const SNAPSHOTS_POSTPONED: &str = "boss_raft_snapshots_postponed_total";
+
 /// All of them.
 pub const ALL: &[Definition] = &[
     histogram(LOG_SYNC_SECONDS, "Time of one sync of the log."),
@@ -119,6 +128,10 @@ pub const ALL: &[Definition] = &[
     gauge(REVISION, "The registry's revision, as applied here."),
     counter(PEER_CALLS_REFUSED, "Calls from peers that were refused."),
     histogram(PEER_ROUND_TRIP_SECONDS, "Round trip of a heartbeat to another server.").labelled(&["peer"]),
+    gauge(DISK_FREE_BYTES, "Bytes free on the file system of the data folder, without the reserve."),
+    gauge(DISK_FULL, "1 while the disk is below its reserve and this server takes no writes, else 0."),
+    counter(APPENDS_REFUSED, "Messages with entries of a leader that were refused because the disk is full."),
+    counter(SNAPSHOTS_POSTPONED, "Snapshots that did not fit on the disk and are tried again."),
 ];
 
 #[cfg(test)]

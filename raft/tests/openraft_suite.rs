@@ -6,6 +6,7 @@ use std::sync::Arc;
 use boss_base::{clock::SystemClock, tasks::Tasks};
 use boss_proto::ids::ServerId;
 use boss_raft::{
+    disk::Room,
     log::{Log, MemoryLog, Options, Owner},
     state,
     storage::{OpenOptions, StateMachine},
@@ -57,6 +58,7 @@ impl StoreBuilder<TypeConfig, Log, StateMachine, Guard> for Stores {
             owner: Owner { cluster_id: CLUSTER.into(), server_id: ServerId(0) },
             segment_bytes: 64 * 1024,
             cache_bytes: 4 * 1024,
+            room: Room::unlimited(),
         };
         let log = Log::open(options, Arc::new(SystemClock), guard.tasks.clone()).unwrap();
         let machine = guard.machine(log.durable()).await;

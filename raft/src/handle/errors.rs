@@ -39,6 +39,12 @@ pub enum ProposeError {
     /// Too many proposals wait for their commit; nothing was proposed.
     #[error("too many writes wait for their commit")]
     Busy,
+    /// So many servers have no room on their disks that nothing could be committed; nothing was proposed.
+    #[error("the disk of {} is full; nothing was written", names(.servers))]
+    DiskFull {
+        /// Which.
+        servers: Vec<ServerId>,
+    },
     /// The command is above its bounds; nothing was proposed.
     #[error("{0}")]
     TooLarge(String),
@@ -55,10 +61,15 @@ impl ProposeError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotLeader { .. } | Self::Busy | Self::Timeout | Self::ShuttingDown => true,
+            Self::NotLeader { .. } | Self::Busy | Self::DiskFull { .. } | Self::Timeout | Self::ShuttingDown => true,
             Self::TooLarge(_) => false,
         }
     }
+}
+
+fn names(ids: &[ServerId]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    format!("{} {}", if ids.len() == 1 { "server" } else { "servers" }, ids.join(", "))
 }
 
 /// Why a cluster was not formed.

@@ -179,7 +179,7 @@ impl Handle {
                 return Err(TransferError::NoVoter(to));
             }
             Some(to) => to,
-            None => ServerId(super::successor(&metrics).ok_or(TransferError::Alone)?),
+            None => ServerId(super::successor(&metrics, &self.0.peers.full_disks()).ok_or(TransferError::Alone)?),
         };
         if successor == self.server_id() {
             return Ok(successor);

@@ -18,9 +18,9 @@ use openraft::{
     raft::ClientWriteResult,
     type_config::alias::OneshotReceiverOf,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::errors::ProposeError;
+use super::{disk::Door, errors::ProposeError};
 use crate::{
     metric_definitions::{
         PROPOSAL_SECONDS, PROPOSALS_COMMITTED, PROPOSALS_FAILED, PROPOSALS_IN_FLIGHT, PROPOSALS_REFUSED,
@@ -43,16 +43,35 @@ pub(super) struct Proposals {
     tasks: Tasks,
     places: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
+    door: watch::Receiver<Door>,
 }
 
 impl Proposals {
-    pub(super) fn new(raft: Raft<TypeConfig, StateMachine>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+    pub(super) fn new(
+        raft: Raft<TypeConfig, StateMachine>,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        door: watch::Receiver<Door>,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED));
-        Self { raft, clock, tasks, places, reserve: Arc::new(Semaphore::new(PROPOSALS_RESERVED)) }
+        Self { raft, clock, tasks, places, reserve: Arc::new(Semaphore::new(PROPOSALS_RESERVED)), door }
+    }
+
+    fn refuse_without_room(&self) -> Result<(), ProposeError> {
+        match &*self.door.borrow() {
+            Door::Open => Ok(()),
+            // Somebody with room leads in a moment.
+            Door::Moving => Err(ProposeError::NotLeader { leader: None }),
+            Door::Closed(servers) => {
+                metrics::counter!(PROPOSALS_REFUSED).increment(1);
+                Err(ProposeError::DiskFull { servers: servers.clone() })
+            }
+        }
     }
 
     /// One entry with the operations; returns when it is applied here.
     pub(super) async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
+        self.refuse_without_room()?;
         let place = self.take_place(&operations)?;
         let command = Command { format: COMMAND_FORMAT, proposed_at_ms: self.clock.unix_millis(), operations };
         let proposal = Proposal::new(&command).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
@@ -100,6 +119,7 @@ fn report(result: &Result<Vec<Outcome>, ProposeError>, took: Duration) {
         Err(ProposeError::Timeout) => "timeout",
         Err(ProposeError::ShuttingDown) => "stopping",
         Err(ProposeError::Busy) => "busy",
+        Err(ProposeError::DiskFull { .. }) => "disk_full",
         Err(ProposeError::TooLarge(_)) => "too_large",
     };
     metrics::counter!(PROPOSALS_FAILED, "reason" => reason).increment(1);

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     Handle, Inner,
+    disk::{Door, DoorKeeper},
     errors::StartError,
     folder,
     leadership::{Seen, core_stopped, watch_leadership},
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     compaction::Compaction,
     config::{Config, ElectionProfile, Limits},
+    disk::Room,
     log::{self, Log, Owner},
     network::{PeerDialer, Peers, roster::Roster},
     reads::{Reads, Rounds},
@@ -61,7 +63,8 @@ async fn start_in(
 ) -> Result<Handle, StartError> {
     let settings = settings(config)?;
     let round_timeout = config.profile.election_timeout_max();
-    let log = open_log(config, Arc::clone(&clock), &tasks).await?;
+    let room = Room::new(&config.data_dir, config.limits.disk_reserve_bytes);
+    let log = open_log(config, room.clone(), Arc::clone(&clock), &tasks).await?;
     let storage_id = folder::name_of(&config.data_dir.join("log"))
         .map_err(|error| StartError::Configuration(format!("cannot read the name of the data folder: {error}")))?;
     let roster = Roster::new(config.server_id, storage_id);
@@ -84,17 +87,19 @@ async fn start_in(
         .map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
     let rounds = Rounds { raft: raft.clone(), peers: peers.clone(), timeout: round_timeout, clock: Arc::clone(&clock) };
     let reads = Reads::start(rounds, &tasks);
+    let door = watch::Sender::new(Door::Open);
     let inner = Inner {
         server_id: config.server_id,
         cluster_id: config.cluster_id.clone(),
         handover_timeout: round_timeout,
-        proposals: Proposals::new(raft.clone(), Arc::clone(&clock), tasks.clone()),
+        proposals: Proposals::new(raft.clone(), Arc::clone(&clock), tasks.clone(), door.subscribe()),
         leadership: watch::Sender::default(),
         applied: watch::Sender::default(),
         failure: watch::Sender::default(),
         stopping: tasks.token().child_token(),
         raft,
         log,
+        room,
         published,
         peers,
         roster,
@@ -102,17 +107,19 @@ async fn start_in(
         tasks,
     };
     spawn_tasks(&inner, clock, config.limits.clone());
+    watch_disk(&inner, door);
     let handle = Handle(Arc::new(inner));
     spawn(&handle.0.tasks, "ask-whether-member", OnExit::Log, ask_whether_member(handle.clone()));
     Ok(handle)
 }
 
-async fn open_log(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {
+async fn open_log(config: &Config, room: Room, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {
     let options = log::Options {
         dir: config.data_dir.join("log"),
         owner: Owner { cluster_id: config.cluster_id.clone(), server_id: config.server_id },
         segment_bytes: config.limits.segment_bytes,
         cache_bytes: config.limits.cache_bytes,
+        room,
     };
     let mut waited = Duration::ZERO;
     loop {
@@ -203,6 +210,13 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
         tracing::error!(reason, "this server cannot go on");
         failure.send_replace(Some(reason));
     });
+}
+
+/// Begins only now: the file of the reserve belongs to whoever holds the log.
+fn watch_disk(inner: &Inner, door: watch::Sender<Door>) {
+    spawn(&inner.tasks, "disk-room", OnExit::Log, inner.room.clone().keep_looking(inner.tasks.clone()));
+    let keeper = DoorKeeper { raft: inner.raft.clone(), peers: inner.peers.clone(), room: inner.room.clone(), door };
+    spawn(&inner.tasks, "disk-door", OnExit::Log, keeper.run());
 }
 
 fn spawn(tasks: &Tasks, name: &'static str, on_exit: OnExit, work: impl Future<Output = ()> + Send + 'static) {

@@ -57,6 +57,15 @@ impl Role {
     }
 }
 
+/// The room on the disk of a server's data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// Bytes free, without the reserve.
+    pub free_bytes: u64,
+    /// Below the reserve: the server takes no writes.
+    pub full: bool,
+}
+
 /// This server's own figures.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -82,6 +91,8 @@ pub struct Status {
     pub revision: Revision,
     /// Objects in the registry.
     pub objects: u64,
+    /// The room on its disk.
+    pub disk: DiskStatus,
     /// Bytes of log, state and snapshots on disk.
     pub store_bytes: u64,
     /// Running hash of the state in hexadecimal digits.
@@ -98,6 +109,7 @@ pub(super) struct Registry {
     pub(super) snapshot: Option<LogId>,
     pub(super) revision: Revision,
     pub(super) objects: u64,
+    pub(super) disk: DiskStatus,
     pub(super) store_bytes: u64,
     pub(super) state_hash: String,
 }
@@ -116,6 +128,7 @@ pub(super) fn status(metrics: &RaftMetrics<TypeConfig>, registry: Registry) -> S
         purged_index: index(metrics.purged),
         revision: registry.revision,
         objects: registry.objects,
+        disk: registry.disk,
         store_bytes: registry.store_bytes,
         state_hash: registry.state_hash,
         members: members(metrics),

@@ -9,6 +9,7 @@ use std::{
 use boss_proto::ids::{ClusterId, ServerId};
 
 use super::segment::{self, Owner};
+use crate::disk::Room;
 
 /// Where the log is and how large its parts are.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of recent entries kept in memory.
     pub cache_bytes: usize,
+    /// The room on its disk; its reserve is given up for what must be written.
+    pub room: Room,
 }
 
 /// Why a log cannot be used. Nothing was changed.

@@ -1,6 +1,7 @@
 //! What the log promises, against real files: order, durability, torn tails, damage, strangers' files.
 
 mod crash;
+mod full_disk;
 
 use std::{
     fs::{self, File},
@@ -32,6 +33,7 @@ fn options(dir: &Path) -> Options {
         owner: Owner { cluster_id: "c1".into(), server_id: ServerId(1) },
         segment_bytes: SEGMENT_BYTES,
         cache_bytes: 4 * 1024,
+        room: crate::disk::Room::unlimited(),
     }
 }
 

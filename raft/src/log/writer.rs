@@ -20,6 +20,7 @@ use super::{
     segment::{self, Owner, Segment},
 };
 use crate::{
+    disk::{self, Room},
     failpoints::failpoint,
     metric_definitions::{LOG_BATCH_RECORDS, LOG_BYTES_WRITTEN, LOG_SYNC_SECONDS},
     types::{Entry, LogId, TypeConfig, Vote},
@@ -27,6 +28,9 @@ use crate::{
 
 /// Bytes of one batch: larger ones only make the first of them wait longer.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Size of a segment while the disk is full: room for thousands of votes, and the reserve for hundreds of such files.
+const SCARCE_SEGMENT_BYTES: u64 = 256 << 10;
 
 /// The disk, so that tests can break it.
 pub trait Disk: Send + 'static {
@@ -98,6 +102,7 @@ pub(super) struct Writer<D> {
     pub(super) dir: PathBuf,
     pub(super) owner: Owner,
     pub(super) segment_bytes: u64,
+    pub(super) room: Room,
     pub(super) disk: D,
     pub(super) jobs: mpsc::Receiver<Job>,
     pub(super) shared: Arc<Shared>,
@@ -240,13 +245,28 @@ impl<D: Disk> Writer<D> {
         // The answers wait until all of their records are durable, so they stay behind.
         self.write_batch()?;
         // Room for the head and the summary, however small the configured size is.
-        let bytes = self.segment_bytes.max(record_bytes + 4_096);
-        let segment = Segment::create(&self.dir, &self.owner, self.sequence, bytes)?;
+        let segment = self.create_segment(record_bytes + 4_096)?;
         self.shared.segments().insert(segment.first_sequence, Arc::clone(&segment));
         self.offset = segment.records_at;
         self.segment = Some(segment);
         self.push(&Record::Summary(self.written.clone()));
         Ok(())
+    }
+
+    /// A segment for at least `bytes_min`. The reserve is there for it when nothing else is left; a creation that
+    /// failed may be tried again, for nothing was written to the file.
+    fn create_segment(&self, bytes_min: u64) -> io::Result<Arc<Segment>> {
+        let create = |bytes: u64| Segment::create(&self.dir, &self.owner, self.sequence, bytes.max(bytes_min));
+        if self.room.is_full() {
+            return match create(SCARCE_SEGMENT_BYTES) {
+                Err(error) if disk::says_full(&error) && self.room.give_up_reserve() => create(SCARCE_SEGMENT_BYTES),
+                created => created,
+            };
+        }
+        match create(self.segment_bytes) {
+            Err(error) if disk::says_full(&error) && self.room.give_up_reserve() => create(SCARCE_SEGMENT_BYTES),
+            created => created,
+        }
     }
 
     /// Makes the batch durable and answers.

@@ -4,11 +4,12 @@
 mod acknowledged;
 mod append;
 mod failure;
+mod full_disks;
 mod heartbeat;
 mod snapshot;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,6 +34,7 @@ use tonic::{Request, Status, metadata::AsciiMetadataValue, transport::Channel};
 use self::{
     acknowledged::Acknowledged,
     failure::{failed, nonsense, unreachable, within},
+    full_disks::FullDisks,
     heartbeat::Line,
     snapshot::Snapshot,
 };
@@ -63,6 +65,7 @@ pub struct Peers {
     append_timeout: Duration,
     channels: Arc<Mutex<HashMap<ServerId, (Member, Channel)>>>,
     acknowledged: Acknowledged,
+    full: FullDisks,
 }
 
 /// The cluster's id cannot be sent as a header.
@@ -81,7 +84,8 @@ impl Peers {
     ) -> Result<Self, BadClusterId> {
         let cluster = cluster_id.as_str().parse().map_err(|_| BadClusterId(cluster_id.clone()))?;
         let (channels, acknowledged) = (Arc::default(), Acknowledged::default());
-        Ok(Self { dialer, cluster, from, published: None, roster, append_timeout, channels, acknowledged })
+        let full = FullDisks::default();
+        Ok(Self { dialer, cluster, from, published: None, roster, append_timeout, channels, acknowledged, full })
     }
 
     /// The same, saying which life of the cluster this server belongs to.
@@ -106,6 +110,11 @@ impl Peers {
         let answer = tokio::time::timeout(timeout, client.describe(request)).await;
         let answer = answer.map_err(|_| Status::deadline_exceeded("the server did not answer"))?;
         Ok(answer.inspect_err(|status| self.roster.heed(member.id, status))?.into_inner())
+    }
+
+    /// The peers that take no commands for want of room, as far as this server, leading, has heard.
+    pub(crate) fn full_disks(&self) -> BTreeSet<ServerId> {
+        self.full.all()
     }
 
     fn peer(&self, member: &Member) -> Peer {

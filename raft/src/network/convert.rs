@@ -40,7 +40,7 @@ pub(super) fn append_result_to_proto(result: &StreamAppendResult<TypeConfig>) ->
         Err(StreamAppendError::Conflict(id)) => v1::append_response::Result::Conflict(log_id_to_proto(id)),
         Err(StreamAppendError::HigherVote(vote)) => v1::append_response::Result::HigherVote(vote_to_proto(vote)),
     };
-    v1::AppendResponse { result: Some(result) }
+    v1::AppendResponse { result: Some(result), disk_full: false }
 }
 
 pub(super) fn append_result_from_proto(

@@ -2,15 +2,22 @@
 //! meant for this server; a leader or candidate may only speak for itself. The one place of raft that makes gRPC
 //! statuses.
 
-use std::{future::ready, pin::Pin, sync::Arc};
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use boss_proto::{
     ids::{ClusterId, Incarnation, ServerId},
     raft::v1::{self, peer_server},
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use openraft::{
-    Raft,
+    EntryPayload, Raft,
     async_runtime::watch::WatchReceiver,
     errors::Fatal,
     raft::{AppendEntriesRequest, StreamAppendResult},
@@ -31,11 +38,12 @@ use crate::{
     codec::{
         BadMessage, log_id_from_proto, log_id_to_proto, stored_membership_from_proto, vote_from_proto, vote_to_proto,
     },
+    disk::Room,
     log::Log,
-    metric_definitions::PEER_CALLS_REFUSED,
+    metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED},
     reads::Reads,
     storage::{Published, SnapshotFile, StateMachine},
-    types::{SnapshotMeta, TypeConfig, Vote},
+    types::{Entry, SnapshotMeta, TypeConfig, Vote},
 };
 
 /// Who a peer's certificate says it is.
@@ -123,6 +131,9 @@ pub enum Refused {
     /// This server came back with another data folder, and must not answer.
     #[error("this server, {0}, has not the data folder by which the cluster knows it: replace it")]
     FreshFolder(ServerId),
+    /// A snapshot has no room here.
+    #[error("the disk of this server is full")]
+    DiskFull,
     /// A header is missing or no number.
     #[error("the header {0} is missing or malformed")]
     Header(&'static str),
@@ -140,6 +151,7 @@ impl From<Refused> for Status {
             | Refused::WrongIncarnation { .. }
             | Refused::WrongTarget { .. }
             | Refused::FreshFolder(_) => Status::failed_precondition(refused.to_string()),
+            Refused::DiskFull => Status::resource_exhausted(refused.to_string()),
             Refused::Header(_) => Status::invalid_argument(refused.to_string()),
         }
     }
@@ -156,6 +168,7 @@ pub struct PeerService {
     pub(crate) reads: Reads,
     pub(crate) log: Log,
     pub(crate) roster: Roster,
+    pub(crate) room: Room,
     /// Told when this server must not go on.
     pub(crate) failure: watch::Sender<Option<String>>,
     /// Cancelled when this server stops: streams of peers end then, or they would keep its port for ever.
@@ -217,6 +230,7 @@ impl PeerService {
         &self,
         message: Result<v1::AppendRequest, Status>,
         from: ServerId,
+        refused: &AtomicBool,
     ) -> Option<AppendEntriesRequest<TypeConfig>> {
         let message = message.inspect_err(|status| tracing::debug!(%from, %status, "a peer's stream of entries ended"));
         let message = message.ok()?;
@@ -228,6 +242,11 @@ impl PeerService {
         honest.inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries of another leader")).ok()?;
         if heartbeat && let Some(lost) = self.lost_entries(&request) {
             self.failure.send_replace(Some(lost));
+            return None;
+        }
+        if self.room.is_full() && request.entries.iter().any(is_command) {
+            metrics::counter!(APPENDS_REFUSED).increment(1);
+            refused.store(true, Ordering::Relaxed);
             return None;
         }
         Some(request)
@@ -314,10 +333,15 @@ impl peer_server::Peer for PeerService {
         let from = self.admit(&request)?;
         // A message that cannot be read ends the stream; what came before it is answered.
         let this = self.clone();
-        let requests = request.into_inner().scan((), move |(), message| ready(this.take(message, from)));
+        let refused = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&refused);
+        let requests = request.into_inner().scan((), move |(), message| ready(this.take(message, from, &noted)));
+        let room = self.room.clone();
+        let results = self.raft.stream_append(requests).map(move |result| answer(result, room.is_full()));
+        // Comes after the answers to all that was taken before.
+        let refusal = stream::once(async move { refused.load(Ordering::Relaxed).then(|| Ok(disk_full())) });
         let stopping = self.stopping.clone().cancelled_owned();
-        let results = self.raft.stream_append(requests).map(answer).take_until(stopping);
-        Ok(Response::new(Box::pin(results)))
+        Ok(Response::new(Box::pin(results.chain(refusal.filter_map(ready)).take_until(stopping))))
     }
 
     async fn request_vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteResponse>, Status> {
@@ -335,6 +359,9 @@ impl peer_server::Peer for PeerService {
         request: Request<Streaming<v1::SnapshotPart>>,
     ) -> Result<Response<v1::SnapshotResponse>, Status> {
         let from = self.admit(&request)?;
+        if self.room.is_full() {
+            return Err(Refused::DiskFull.into());
+        }
         let (vote, meta, snapshot) = self.receive(request.into_inner(), from).await?;
         tracing::info!(%from, bytes = snapshot.len(), "received a snapshot");
         let snapshot = openraft::Snapshot { meta, snapshot };
@@ -414,8 +441,22 @@ impl peer_server::Peer for PeerService {
     }
 }
 
-fn answer(result: Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>) -> Result<v1::AppendResponse, Status> {
-    result.map(|result| append_result_to_proto(&result)).map_err(stopped)
+/// Blank entries and memberships are as small as votes, and without them no leader could serve reads.
+fn is_command(entry: &Entry) -> bool {
+    matches!(entry.payload, EntryPayload::Normal(_))
+}
+
+fn answer(
+    result: Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>,
+    disk_full: bool,
+) -> Result<v1::AppendResponse, Status> {
+    let answer = result.map(|result| append_result_to_proto(&result)).map_err(stopped)?;
+    Ok(v1::AppendResponse { disk_full, ..answer })
+}
+
+/// Refuses entries.
+fn disk_full() -> v1::AppendResponse {
+    v1::AppendResponse { result: None, disk_full: true }
 }
 
 fn bad_message(error: BadMessage) -> Status {

@@ -23,6 +23,11 @@ impl SnapshotFile {
         Ok(Self { path: Arc::new(path), bytes })
     }
 
+    /// Stands where a snapshot has to be named and there is none; cannot be opened.
+    pub(super) fn none() -> Self {
+        Self { path: Arc::default(), bytes: 0 }
+    }
+
     /// Opens it for reading from its start. What is open stays readable when the file is replaced.
     pub async fn open(&self) -> io::Result<tokio::fs::File> {
         tokio::fs::File::open(&*self.path).await

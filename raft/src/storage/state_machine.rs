@@ -31,7 +31,7 @@ use super::{
     snapshot::{self, Directory, SnapshotFile},
 };
 use crate::{
-    metric_definitions,
+    disk, metric_definitions,
     state::{Change, Limits, Outcome, Position, State, View, apply},
     types::{Entry, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -215,6 +215,21 @@ impl SnapshotBuilder {
     }
 }
 
+impl SnapshotBuilder {
+    /// What stands in for a snapshot that has no room: the one before, or none. The core sees nothing newer in it and
+    /// goes on; whoever asked asks again.
+    fn put_off(&self, error: &io::Error) -> SnapshotOf<TypeConfig, SnapshotFile> {
+        metrics::counter!(metric_definitions::SNAPSHOTS_POSTPONED).increment(1);
+        tracing::warn!(%error, "a snapshot has no room on the disk and is put off");
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (meta, snapshot) = match current {
+            Some((place, file)) => (place.snapshot_meta(), file),
+            None => (SnapshotMeta::default(), SnapshotFile::none()),
+        };
+        SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot }
+    }
+}
+
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
@@ -223,7 +238,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             Some(file) => file,
             None => {
                 let began = SystemClock.monotonic();
-                let file = self.write().await?;
+                let file = match self.write().await {
+                    Ok(file) => file,
+                    Err(error) if disk::says_full(&error) => return Ok(self.put_off(&error)),
+                    Err(error) => return Err(error),
+                };
                 report_snapshot(SystemClock.monotonic().saturating_sub(began), file.len());
                 file
             }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says with a panic what went wrong")]
 
 mod cut;
+mod full_disks;
 mod harness;
 mod members;
 

@@ -125,6 +125,10 @@ fn describe_write(error: &writes::Error) -> (Code, ErrorInfo) {
             (Code::ResourceExhausted, ErrorInfo { retry_after_ms: BUSY_RETRY_AFTER_MS, ..retryable("BUSY", AGAIN) })
         }
         writes::Error::Full(full) => (Code::ResourceExhausted, busy(full)),
+        writes::Error::DiskFull(_) => (
+            Code::ResourceExhausted,
+            retryable("DISK_FULL", "free space on the file systems of these servers' data folders; reads still work"),
+        ),
         writes::Error::TooLarge(_) => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
         writes::Error::Unsettled => (Code::Aborted, retryable("UNSETTLED", AGAIN)),
         writes::Error::Unknown { retryable } => {

@@ -40,6 +40,9 @@ pub enum Error {
     /// Too many writes wait for their turn; nothing was proposed.
     #[error(transparent)]
     Full(#[from] turns::Full),
+    /// Full disks leave no majority that could store it; nothing was proposed.
+    #[error("{0}")]
+    DiskFull(String),
     /// More than an entry can hold; nothing was proposed.
     #[error("{0}")]
     TooLarge(String),
@@ -73,6 +76,7 @@ impl From<ProposeError> for Error {
         match error {
             ProposeError::NotLeader { .. } => Self::NotLeader,
             ProposeError::Busy => Self::Busy,
+            ProposeError::DiskFull { .. } => Self::DiskFull(error.to_string()),
             ProposeError::TooLarge(problem) => Self::TooLarge(problem),
             ProposeError::Timeout | ProposeError::ShuttingDown => Self::Unknown { retryable: false },
         }

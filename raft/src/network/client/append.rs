@@ -16,6 +16,7 @@ use super::{
     AppendResult, Peer,
     acknowledged::Acknowledged,
     failure::{failed, nonsense, unreachable, within},
+    full_disks::FullDisks,
 };
 use crate::{
     network::convert::{append_result_from_proto, append_to_proto},
@@ -43,8 +44,8 @@ where
     let timeout = peer.peers.append_timeout;
     let (mut client, request) = peer.call(requests).map_err(failed)?;
     let answers = within(timeout, peer.heeded(client.append(request))).await?.into_inner();
-    let acknowledged = peer.peers.acknowledged.clone();
-    let waiting = Answers { answers, sent, received: 0, timeout, acknowledged, peer: peer.member.id, term };
+    let (acknowledged, full) = (peer.peers.acknowledged.clone(), peer.peers.full.clone());
+    let waiting = Answers { answers, sent, received: 0, timeout, acknowledged, full, peer: peer.member.id, term };
     let results = stream::unfold(Some(waiting), |waiting| async move {
         let mut waiting = waiting?;
         let result = waiting.next().await?;
@@ -62,6 +63,7 @@ struct Answers {
     received: u64,
     timeout: Duration,
     acknowledged: Acknowledged,
+    full: FullDisks,
     peer: ServerId,
     term: u64,
 }
@@ -79,13 +81,15 @@ impl Answers {
         };
         self.received += 1;
         match answer {
-            Ok(Some(answer)) => Some(
-                append_result_from_proto(answer)
-                    .map_err(nonsense)
-                    .and_then(|result| self.acknowledged.believe(self.peer, self.term, result)),
-            ),
+            Ok(Some(answer)) => Some(self.take(answer)),
             Ok(None) => None,
             Err(status) => Some(Err(failed(status))),
         }
+    }
+
+    fn take(&self, answer: v1::AppendResponse) -> AppendResult {
+        self.full.hear(self.peer, &answer)?;
+        let result = append_result_from_proto(answer).map_err(nonsense)?;
+        self.acknowledged.believe(self.peer, self.term, result)
     }
 }

@@ -20,9 +20,11 @@ pub(super) async fn within<T>(
 /// A peer that is not there, or not the one, is left alone for a while; anything else is tried again at once.
 pub(super) fn failed(status: Status) -> RPCError<TypeConfig> {
     match status.code() {
-        Code::Unavailable | Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition => {
-            unreachable(status)
-        }
+        Code::Unavailable
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::FailedPrecondition
+        | Code::ResourceExhausted => unreachable(status),
         _ => RPCError::Network(NetworkError::new(&status)),
     }
 }

@@ -49,6 +49,7 @@ async fn exchange(peer: &mut Peer, request: &AppendEntriesRequest<TypeConfig>) -
         Ok((line, answer))
     });
     let (line, answer) = exchanged.await.unwrap_or_else(|_| Err(unreachable("the peer did not answer in time")))?;
+    peer.peers.full.hear(peer.member.id, &answer)?;
     let result = append_result_from_proto(answer).map_err(nonsense)?;
     let term = request.vote.leader_id.term;
     let result = peer.peers.acknowledged.believe(peer.member.id, term, result)?;

@@ -114,7 +114,10 @@ impl peer_server::Peer for Scripted {
                 _ => Answer::Matching(v1::Matching { log_id: message.previous }),
             };
             let goes_on = manner == Manner::Answer;
-            Some((Ok(v1::AppendResponse { result: Some(result) }), goes_on.then_some((this, requests))))
+            Some((
+                Ok(v1::AppendResponse { result: Some(result), disk_full: false }),
+                goes_on.then_some((this, requests)),
+            ))
         });
         Ok(Response::new(Box::pin(answers)))
     }
