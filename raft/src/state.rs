@@ -6,10 +6,12 @@ pub mod apply;
 mod decide;
 pub mod digest;
 pub mod feasible;
+pub mod finalizers;
 pub mod history;
 mod limits;
 mod nodes;
 pub mod outcome;
+pub mod owners;
 pub mod rbac;
 pub mod record;
 pub mod registry;
@@ -18,10 +20,10 @@ pub mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apply::{Applied, Position, apply};
+pub use apply::{Applied, Position, apply, preview};
 pub use digest::Digest;
 pub use history::{Event, EventKind, Expired, History, Interest};
 pub use limits::Limits;
-pub use outcome::{Outcome, Rejection};
+pub use outcome::{Outcome, Part, Rejection};
 pub use record::Record;
 pub use registry::{Change, Registry, State, View};

@@ -7,18 +7,18 @@ use std::{
 };
 
 use boss_proto::{
-    ids::Revision,
+    ids::{Revision, Uid},
     kind::Kind,
     raft::v1::{Command, Operation},
 };
 
 use super::{
-    decide::{Answer, Verdict, decide},
+    decide::{Answer, Plan, Step, Verdict, decide},
     history::{Event, EventId, EventKind},
-    outcome::{Outcome, Rejection},
+    outcome::{Outcome, Part, Rejection},
     rbac,
     record::Record,
-    registry::{Change, State},
+    registry::{Change, State, View},
     requests::{Effect, EffectKind, RequestKey},
 };
 
@@ -53,6 +53,13 @@ pub fn apply(state: &mut State, at: Position, command: &Command) -> Applied {
     applied
 }
 
+/// What the command would lead to at this view. Nothing changes.
+#[must_use]
+pub fn preview(view: &View, term: u64, command: &Command) -> Vec<Outcome> {
+    let at = Position { term, index: view.applied_index() + 1 };
+    apply(&mut view.to_state(), at, command).outcomes
+}
+
 fn apply_one(state: &mut State, at: Position, operation: &Operation, changes: &mut Vec<Change>) -> Outcome {
     // Deciding only reads, so that a panic in it leaves nothing half done.
     let registry = &state.registry;
@@ -65,7 +72,8 @@ fn apply_one(state: &mut State, at: Position, operation: &Operation, changes: &m
         Verdict::Nothing(outcome) => outcome,
         Verdict::Put(record, answer) => {
             let record = Arc::new(record);
-            commit(state, operation, &record, Standing::Stands, answer, changes);
+            commit(state, &record, Standing::Stands, changes);
+            remember_one(state, operation, &record, effect_kind(Standing::Stands, answer), changes);
             match answer {
                 Answer::Written => Outcome::Written { record, revision },
                 Answer::Marked => Outcome::Deleted { record, revision, gone: false },
@@ -77,10 +85,41 @@ fn apply_one(state: &mut State, at: Position, operation: &Operation, changes: &m
         }
         Verdict::Remove(record) => {
             let record = Arc::new(record);
-            commit(state, operation, &record, Standing::Gone, Answer::Marked, changes);
+            commit(state, &record, Standing::Gone, changes);
+            remember_one(state, operation, &record, EffectKind::Gone, changes);
             Outcome::Deleted { record, revision, gone: true }
         }
+        Verdict::Txn(plan) => apply_txn(state, operation, plan, changes),
     }
+}
+
+/// Everything in one revision: readers see all of it or nothing, since views are published between entries only.
+fn apply_txn(state: &mut State, operation: &Operation, plan: Plan, changes: &mut Vec<Change>) -> Outcome {
+    let before = state.registry.revision;
+    let steps = plan.steps.into_iter().map(|step| match step {
+        Step::Done(part) => part,
+        Step::Put(record, answer) => {
+            let record = Arc::new(record);
+            commit(state, &record, Standing::Stands, changes);
+            match answer {
+                Answer::Written => Part::Written(record),
+                Answer::Marked => Part::Deleted { record, gone: false },
+            }
+        }
+        Step::Remove(record) => {
+            let record = Arc::new(record);
+            commit(state, &record, Standing::Gone, changes);
+            Part::Deleted { record, gone: true }
+        }
+    });
+    let results: Vec<Part> = steps.collect();
+    let revision = state.registry.revision;
+    if revision > before {
+        let kind = if plan.succeeded { EffectKind::Success } else { EffectKind::Failure };
+        let time_ms = state.registry.time_ms;
+        remember(state, operation, Effect { key: plan.key, uid: Uid::default(), revision, kind, time_ms }, changes);
+    }
+    Outcome::Txn { succeeded: plan.succeeded, revision, results }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,14 +128,7 @@ enum Standing {
     Gone,
 }
 
-fn commit(
-    state: &mut State,
-    operation: &Operation,
-    record: &Arc<Record>,
-    standing: Standing,
-    answer: Answer,
-    changes: &mut Vec<Change>,
-) {
+fn commit(state: &mut State, record: &Arc<Record>, standing: Standing, changes: &mut Vec<Change>) {
     let registry = &mut state.registry;
     registry.revision = record.revision;
     let previous = registry.take_object(&record.key);
@@ -105,6 +137,7 @@ fn commit(
         registry.put_object(record.clone());
     }
     registry.change_rules(previous.as_deref(), now.as_deref());
+    registry.note_owners(previous.as_deref(), now.as_deref(), record.revision);
     changes.push(Change::Object { key: record.key.clone(), now: now.clone() });
     move_epoch(state, record, standing, changes);
     let kind = match (&previous, standing) {
@@ -117,7 +150,6 @@ fn commit(
     let event = Arc::new(Event { revision, ordinal, kind, record: record.clone(), previous, time_ms });
     state.registry.put_event(event.clone());
     changes.push(Change::Event(event));
-    remember(state, operation, record, effect_kind(standing, answer), changes);
 }
 
 fn effect_kind(standing: Standing, answer: Answer) -> EffectKind {
@@ -139,15 +171,25 @@ fn move_epoch(state: &mut State, record: &Record, standing: Standing, changes: &
     changes.push(Change::Epoch { namespace, revision });
 }
 
-fn remember(state: &mut State, operation: &Operation, record: &Record, kind: EffectKind, changes: &mut Vec<Change>) {
+fn remember_one(
+    state: &mut State,
+    operation: &Operation,
+    record: &Record,
+    kind: EffectKind,
+    changes: &mut Vec<Change>,
+) {
+    // Most of the leader's own writes have no id: what follows is not free.
+    if operation.request_id.is_none() {
+        return;
+    }
+    let (revision, time_ms) = (Revision(record.revision.0), state.registry.time_ms);
+    let effect = Effect { key: record.key.clone(), uid: record.uid(), revision, kind, time_ms };
+    remember(state, operation, effect, changes);
+}
+
+fn remember(state: &mut State, operation: &Operation, effect: Effect, changes: &mut Vec<Change>) {
     let (Some(caller), Some(id)) = (&operation.caller, &operation.request_id) else { return };
-    let effect = Arc::new(Effect {
-        key: record.key.clone(),
-        uid: record.uid(),
-        revision: Revision(record.revision.0),
-        kind,
-        time_ms: state.registry.time_ms,
-    });
+    let effect = Arc::new(effect);
     let key = RequestKey::new(caller, id);
     state.registry.put_request(key, effect.clone());
     changes.push(Change::Request(key, effect));

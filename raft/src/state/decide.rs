@@ -6,6 +6,7 @@ mod control_plane;
 mod create;
 mod delete;
 mod fields;
+mod txn;
 mod update;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use boss_proto::{
     v1,
 };
 
+pub(super) use self::txn::{Plan, Step};
 use super::{
     apply::Position,
     outcome::{Outcome, Rejection},
@@ -34,6 +36,8 @@ pub(super) enum Verdict {
     Put(Record, Answer),
     /// The object is to go; this is its last state.
     Remove(Record),
+    /// Several objects change in one revision.
+    Txn(txn::Plan),
     /// Events up to the revision are to be forgotten; the object stays as it is.
     Compact(Revision, Arc<Record>),
 }
@@ -65,6 +69,9 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
     let caller = operation.caller.as_ref().ok_or_else(|| invalid("caller", "is missing", ""))?;
     #[cfg(test)]
     super::testing::panic_if_asked(caller);
+    if let Some(Action::Txn(txn)) = &operation.action {
+        return txn::examine(registry, operation, caller, txn);
+    }
     let key = key_of(operation)?;
     check_rights(registry, operation, caller, &key)?;
     if let Some(outcome) = remembered(registry, operation, caller, &key)? {
@@ -75,15 +82,19 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
     case.check_preconditions()?;
     case.check_admission()?;
     control_plane::check_writer(&case)?;
-    let action = operation.action.as_ref().ok_or_else(|| invalid("action", "is missing", ""))?;
+    act(&case)
+}
+
+fn act(case: &Case<'_>) -> Refused<Verdict> {
+    let action = case.operation.action.as_ref().ok_or_else(|| invalid("action", "is missing", ""))?;
     match action {
-        Action::Create(create) => create::decide(&case, create),
-        Action::Update(update) => update::decide(&case, update),
-        Action::UpdateStatus(update) => update::decide_status(&case, update),
-        Action::Delete(delete) => delete::decide(&case, delete),
-        Action::Bind(bind) => bind::decide(&case, bind),
-        Action::Compact(compact) => control_plane::decide_compact(&case, compact),
-        Action::Txn(_) | Action::Read(_) => Err(invalid("action", "is not possible", "")),
+        Action::Create(create) => create::decide(case, create),
+        Action::Update(update) => update::decide(case, update),
+        Action::UpdateStatus(update) => update::decide_status(case, update),
+        Action::Delete(delete) => delete::decide(case, delete),
+        Action::Bind(bind) => bind::decide(case, bind),
+        Action::Compact(compact) => control_plane::decide_compact(case, compact),
+        Action::Txn(_) | Action::Read(_) => Err(invalid("action", "is possible in a transaction only", "")),
     }
 }
 
@@ -124,18 +135,29 @@ fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key
 
 /// What the same request did before, if it did anything.
 fn remembered(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<Option<Outcome>> {
+    Ok(known(registry, operation, caller, key)?.map(|effect| answer_again(registry, &effect)))
+}
+
+/// The effect of the same request, if it had one.
+fn known(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<Option<Arc<Effect>>> {
     let Some(id) = &operation.request_id else { return Ok(None) };
     if id.nonce.is_empty() {
         return Err(invalid("requestId.nonce", "is empty", "send 16 random bytes, or no request id"));
     }
+    let is_txn = matches!(operation.action, Some(Action::Txn(_)));
     match registry.requests().recall(RequestKey::new(caller, id), Revision(id.seen_revision)) {
         Memory::New => Ok(None),
         Memory::Expired => Err(Outcome::Rejected(Rejection::RequestExpired { floor: registry.requests().floor() })),
-        Memory::Done(effect) if effect.key != *key => {
-            Err(invalid("requestId", "was used for another object", "make a fresh id for each call"))
+        Memory::Done(effect) if effect.key != *key => Err(used_otherwise()),
+        Memory::Done(effect) if is_txn != matches!(effect.kind, EffectKind::Success | EffectKind::Failure) => {
+            Err(used_otherwise())
         }
-        Memory::Done(effect) => Ok(Some(answer_again(registry, &effect))),
+        Memory::Done(effect) => Ok(Some(effect)),
     }
+}
+
+fn used_otherwise() -> Outcome {
+    invalid("requestId", "was used for another object", "make a fresh id for each call")
 }
 
 /// The answer that the first call got: from the history, else from the object as it is now, else what is known of it.
@@ -152,6 +174,7 @@ fn answer_again(registry: &Registry, effect: &Effect) -> Outcome {
         EffectKind::Written => Outcome::Written { record, revision },
         EffectKind::Marked => Outcome::Deleted { record, revision, gone: false },
         EffectKind::Gone => Outcome::Deleted { record, revision, gone: true },
+        EffectKind::Success | EffectKind::Failure => used_otherwise(),
     }
 }
 
@@ -195,7 +218,10 @@ impl<'a> Case<'a> {
         }
         let pinned = self.operation.preconditions.as_ref().is_some_and(|wanted| wanted.resource_version.is_some());
         let current = self.stored.map_or(0, |stored| stored.revision.0);
-        if pinned || self.is_create() || self.operation.admitted_revision == current {
+        // What admission did not look at cannot have changed under it; field ownership it always looks at.
+        let independent =
+            self.operation.any_revision && self.stored.is_none_or(|stored| stored.metadata().managed_fields.is_empty());
+        if pinned || independent || self.is_create() || self.operation.admitted_revision == current {
             return Ok(());
         }
         Err(Outcome::Readmit)

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use boss_proto::ids::{NodeName, Revision, Uid};
+use boss_proto::{
+    ids::{NodeName, Revision, Uid},
+    key::Key,
+};
 
 use super::record::Record;
 
@@ -26,10 +29,35 @@ pub enum Outcome {
         /// Whether the object is away.
         gone: bool,
     },
+    /// A transaction was done.
+    Txn {
+        /// Whether its comparisons held.
+        succeeded: bool,
+        /// Of everything it wrote; the registry's own when it wrote nothing.
+        revision: Revision,
+        /// One for each operation of the list that was chosen.
+        results: Vec<Part>,
+    },
     /// What admission decided on has changed since: admit again and propose again.
     Readmit,
     /// The rules refuse it; nothing changed.
     Rejected(Rejection),
+}
+
+/// What became of one operation of a transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// The object stands so.
+    Written(Arc<Record>),
+    /// The deletion is done, or asked for.
+    Deleted {
+        /// The object's last state, or the object with its deletion timestamp.
+        record: Arc<Record>,
+        /// Whether the object is away.
+        gone: bool,
+    },
+    /// The object before the transaction, if there was one.
+    Read(Option<Arc<Record>>),
 }
 
 /// Why the rules refuse an operation.
@@ -117,6 +145,16 @@ pub enum Rejection {
         bytes: usize,
         /// The limit.
         max: usize,
+    },
+    /// One operation of a transaction is refused, so that nothing of it was done.
+    #[error("operation {index} of the transaction, {key}: {rejection}")]
+    InTxn {
+        /// Its place in the list that was chosen.
+        index: usize,
+        /// The object that it names.
+        key: Key,
+        /// Why.
+        rejection: Box<Rejection>,
     },
     /// Applying it panicked; it was discarded in the same way on every server. A bug of Boss.
     #[error("applying it failed inside Boss; it was discarded on every server")]

@@ -21,6 +21,7 @@ use super::{
     history::{Event, EventId, Expired, History, Interest},
     limits::Limits,
     nodes::ByNode,
+    owners::Owners,
     rbac,
     record::Record,
     requests::{self, Effect, RequestKey, Requests},
@@ -63,6 +64,7 @@ pub enum Change {
 pub struct Registry {
     objects: Objects,
     pods: ByNode,
+    owners: Owners,
     history: History,
     requests: Requests,
     epochs: Epochs,
@@ -205,6 +207,12 @@ impl Registry {
         self.pods.get(node).map(|entry| entry.used.clone()).unwrap_or_default()
     }
 
+    /// Who names whom as owner.
+    #[must_use]
+    pub fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
     /// Whether the caller has the right.
     #[must_use]
     pub fn authorize(&self, caller: &Caller, attributes: &rbac::Attributes<'_>) -> rbac::Decision {
@@ -260,6 +268,7 @@ impl Registry {
         self.take_object(&record.key);
         self.digest = self.digest.plus(record.digest());
         self.pods.add(&record);
+        self.owners.add(&record);
         self.objects.0.insert_mut(record.key.clone(), record);
     }
 
@@ -267,8 +276,13 @@ impl Registry {
         let previous = self.objects.0.get(key)?.clone();
         self.digest = self.digest.minus(previous.digest());
         self.pods.remove(&previous);
+        self.owners.remove(&previous);
         self.objects.0.remove_mut(key);
         Some(previous)
+    }
+
+    pub(super) fn note_owners(&mut self, before: Option<&Record>, now: Option<&Record>, revision: Revision) {
+        self.owners.note(before, now, revision);
     }
 
     pub(super) fn change_rules(&mut self, before: Option<&Record>, now: Option<&Record>) {

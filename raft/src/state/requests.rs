@@ -46,6 +46,10 @@ pub enum EffectKind {
     Marked,
     /// The object went away.
     Gone,
+    /// The comparisons of a transaction held, and it wrote something.
+    Success,
+    /// They did not hold, and it wrote something.
+    Failure,
 }
 
 /// What a request did.

@@ -324,6 +324,8 @@ impl Loader {
             kind if kind == EffectKind::Written as u32 => EffectKind::Written,
             kind if kind == EffectKind::Marked as u32 => EffectKind::Marked,
             kind if kind == EffectKind::Gone as u32 => EffectKind::Gone,
+            kind if kind == EffectKind::Success as u32 => EffectKind::Success,
+            kind if kind == EffectKind::Failure as u32 => EffectKind::Failure,
             _ => return Err("its kind is unknown"),
         };
         let effect = Effect {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use boss_proto::{
+    ids::Uid,
     key::Key,
     kind::Kind,
     raft::v1::Delete,
@@ -10,7 +11,9 @@ use boss_proto::{
 };
 
 use super::{Answer, Case, Refused, Verdict, fields, forbidden, invalid};
-use crate::state::{annotations, outcome::Outcome, rbac::SERVERS_GROUP, record::Record, registry::Registry};
+use crate::state::{
+    annotations, finalizers, outcome::Outcome, rbac::SERVERS_GROUP, record::Record, registry::Registry,
+};
 
 pub(super) fn decide(case: &Case<'_>, delete: &Delete) -> Refused<Verdict> {
     let stored = case.stored()?;
@@ -51,7 +54,13 @@ fn check_proof(case: &Case<'_>, stored: &Arc<Record>) -> Refused<()> {
 /// What the object looks like once its deletion was asked for.
 fn mark(case: &Case<'_>, delete: &Delete, object: &mut v1::Object) {
     let is_pod = case.key.kind == Kind::Pod;
+    let finalizer = finalizer_of(case.registry, delete, object);
     if let Some(metadata) = object.metadata_mut() {
+        if let Some(finalizer) = finalizer {
+            // The last word counts: what was asked for before is given up.
+            metadata.finalizers.retain(|other| ![finalizers::FOREGROUND, finalizers::ORPHAN].contains(&&**other));
+            metadata.finalizers.push(finalizer.to_owned());
+        }
         if metadata.deletion_timestamp.is_none() {
             metadata.deletion_timestamp = Some(fields::timestamp(case.registry.time_ms()));
         }
@@ -65,6 +74,17 @@ fn mark(case: &Case<'_>, delete: &Delete, object: &mut v1::Object) {
     if let Some(Body::Namespace(namespace)) = object.body.as_mut() {
         "Terminating".clone_into(&mut namespace.status.get_or_insert_default().phase);
     }
+}
+
+/// What the dependents are to do before the object may go; nothing when there are none.
+fn finalizer_of(registry: &Registry, delete: &Delete, object: &v1::Object) -> Option<&'static str> {
+    let finalizer = match delete.propagation() {
+        v1::Propagation::Background => return None,
+        v1::Propagation::Foreground => finalizers::FOREGROUND,
+        v1::Propagation::Orphan => finalizers::ORPHAN,
+    };
+    let uid = Uid::new(&*object.metadata()?.uid);
+    registry.owners().dependents(&uid).next().map(|_| finalizer)
 }
 
 /// A later delete may shorten the grace, never lengthen it.

@@ -65,6 +65,7 @@ pub(super) fn keep_owned_metadata(stored: &ObjectMeta, wanted: &mut ObjectMeta) 
     wanted.resource_version = stored.resource_version;
     wanted.creation_timestamp.clone_from(&stored.creation_timestamp);
     wanted.deletion_timestamp.clone_from(&stored.deletion_timestamp);
+    wanted.generate_name.clone_from(&stored.generate_name);
     for key in annotations::OWNED {
         wanted.annotations.remove(key);
         if let Some(value) = stored.annotations.get(key) {
