@@ -43,6 +43,14 @@ pub fn from_json(text: &[u8]) -> Result<v1::Object, Error> {
     json::value(text).and_then(from_value).map_err(whole)
 }
 
+/// Reads JSON text that is only a part of an object: a patch, or a manifest that is looked at as it was written.
+pub fn value_from_json(text: &[u8]) -> Result<Value, Problem> {
+    if text.len() > MANIFEST_BYTES_MAX {
+        return Err(Problem::FileTooLarge { bytes: text.len(), max: MANIFEST_BYTES_MAX });
+    }
+    json::value(text)
+}
+
 /// Turns a JSON value into the message that its `kind` says.
 pub fn from_value(value: Value) -> Result<v1::Object, Problem> {
     let Value::Object(fields) = &value else {

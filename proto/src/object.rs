@@ -61,6 +61,12 @@ macro_rules! kinds {
         )*
 
         impl v1::Object {
+            /// An object with nothing in it but its `apiVersion` and `kind`.
+            #[must_use]
+            pub fn empty(kind: Kind) -> Self {
+                match kind { $(Kind::$kind => v1::$kind::default().into_object(),)* }
+            }
+
             /// What is inside; `None` only for an envelope that came empty over the wire.
             #[must_use]
             pub fn kind(&self) -> Option<Kind> {

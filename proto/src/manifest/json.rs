@@ -18,6 +18,7 @@ const TIMES: &[&str] = &[
     "firstTimestamp",
     "lastTimestamp",
     "lastTransitionTime",
+    "time",
     "startTime",
     "startedAt",
     "finishedAt",

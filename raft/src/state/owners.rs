@@ -7,19 +7,25 @@ use boss_proto::{
 };
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
-use super::record::Record;
+use super::{finalizers, record::Record};
 
 /// Dependents by owner. Cloning costs nothing; a clone never changes.
 #[derive(Debug, Clone)]
 pub struct Owners {
     by_owner: RedBlackTreeMapSync<Uid, RedBlackTreeSetSync<Key>>,
+    /// Objects whose deletion waits for their dependents.
+    waiting: RedBlackTreeSetSync<Key>,
     /// Revision of the last write that may give the garbage collector something to do.
     moved: Revision,
 }
 
 impl Default for Owners {
     fn default() -> Self {
-        Self { by_owner: RedBlackTreeMapSync::new_sync(), moved: Revision::ZERO }
+        Self {
+            by_owner: RedBlackTreeMapSync::new_sync(),
+            waiting: RedBlackTreeSetSync::new_sync(),
+            moved: Revision::ZERO,
+        }
     }
 }
 
@@ -34,6 +40,11 @@ impl Owners {
         self.by_owner.get(owner).into_iter().flat_map(RedBlackTreeSetSync::iter)
     }
 
+    /// Objects whose deletion waits for their dependents, in key order.
+    pub fn waiting(&self) -> impl Iterator<Item = &Key> {
+        self.waiting.iter()
+    }
+
     /// Revision of the last write that changed who owns whom, or took an owner away.
     #[must_use]
     pub fn moved(&self) -> Revision {
@@ -41,6 +52,9 @@ impl Owners {
     }
 
     pub(super) fn add(&mut self, record: &Record) {
+        if waits(record) {
+            self.waiting.insert_mut(record.key.clone());
+        }
         for owner in &record.metadata().owner_references {
             let uid = Uid::new(&*owner.uid);
             let mut keys = self.by_owner.get(&uid).cloned().unwrap_or_else(RedBlackTreeSetSync::new_sync);
@@ -50,6 +64,9 @@ impl Owners {
     }
 
     pub(super) fn remove(&mut self, record: &Record) {
+        if waits(record) {
+            self.waiting.remove_mut(&record.key);
+        }
         for owner in &record.metadata().owner_references {
             let uid = Uid::new(&*owner.uid);
             let Some(keys) = self.by_owner.get(&uid) else { continue };
@@ -71,7 +88,7 @@ impl Owners {
             (before, Some(now)) => {
                 let owners = &now.metadata().owner_references;
                 let unchanged = before.is_some_and(|before| before.metadata().owner_references == *owners);
-                (now.is_terminating() && !now.metadata().finalizers.is_empty()) || !(unchanged || owners.is_empty())
+                waits(now) || !(unchanged || owners.is_empty())
             }
             (None, None) => false,
         };
@@ -79,4 +96,9 @@ impl Owners {
             self.moved = revision;
         }
     }
+}
+
+fn waits(record: &Record) -> bool {
+    let ours = |finalizer: &String| [finalizers::FOREGROUND, finalizers::ORPHAN].contains(&&**finalizer);
+    record.is_terminating() && record.metadata().finalizers.iter().any(ours)
 }

@@ -4,7 +4,8 @@ use boss_proto::{
     ids::Revision,
     key::Key,
     kind::Kind,
-    raft::v1::{Delete, Operation, operation::Action},
+    raft::v1::{Delete, Operation, Read, Txn, operation::Action},
+    v1::{Compare, compare::Condition},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -22,6 +23,7 @@ pub(crate) enum Step {
     Bind(u8),
     Delete(u8, bool),
     Role(u8),
+    Txn(u8, u8),
     Repeat,
     Wait(u16),
 }
@@ -33,6 +35,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         (0..6u8).prop_map(Step::Bind),
         (0..6u8, any::<bool>()).prop_map(|(name, proven)| Step::Delete(name, proven)),
         (0..2u8).prop_map(Step::Role),
+        (0..6u8, 0..6u8).prop_map(|(one, other)| Step::Txn(one, other)),
         Just(Step::Repeat),
         (0..2_000u16).prop_map(Step::Wait),
     ]
@@ -102,6 +105,18 @@ impl Run {
                     None => self.cluster.admitted(servers(), create(binding(&key.name, "others"))),
                 }
             }
+            Step::Txn(one, other) => {
+                let (one, other) = (name(one), name(other));
+                let compare = Compare { key: Some(key(&one).to_proto()), condition: Some(Condition::Exists(true)) };
+                let inner = |action| Operation { caller: None, ..self.cluster.admitted(admin(), action) };
+                let read = Action::Read(Read { key: Some(key(&other).to_proto()) });
+                let txn = Txn {
+                    compare: vec![compare],
+                    success: [delete(&key(&one)), create(pod(&other))].map(inner).to_vec(),
+                    failure: [create(pod(&one)), read].map(inner).to_vec(),
+                };
+                Operation { caller: Some(admin()), action: Some(Action::Txn(txn)), ..Operation::default() }
+            }
             Step::Repeat => self.last.clone()?,
             Step::Wait(millis) => {
                 self.cluster.now_ms += u64::from(*millis);
@@ -162,7 +177,9 @@ proptest! {
         let run = Run::of(&steps, small());
         let mut last = run.views[0].revision();
         for (outcome, view) in run.outcomes.iter().zip(&run.views[1..]) {
-            if let Outcome::Written { revision, .. } | Outcome::Deleted { revision, .. } = outcome
+            if let Outcome::Written { revision, .. }
+            | Outcome::Deleted { revision, .. }
+            | Outcome::Txn { revision, .. } = outcome
                 && *revision > last
             {
                 prop_assert_eq!(*revision, last.next());
@@ -183,10 +200,10 @@ proptest! {
             Ok(events) => {
                 let mut pods: std::collections::BTreeMap<_, _> =
                     view.list(Kind::Pod, None).map(|record| (record.key.clone(), record.clone())).collect();
-                let mut last = view.revision();
+                let mut last = (view.revision(), u32::MAX);
                 for event in events {
-                    prop_assert!(event.revision > last);
-                    last = event.revision;
+                    prop_assert!((event.revision, event.ordinal) > last);
+                    last = (event.revision, event.ordinal);
                     let before = match event.kind {
                         EventKind::Deleted => pods.remove(event.key()),
                         EventKind::Added | EventKind::Modified => pods.insert(event.key().clone(), event.record.clone()),

@@ -17,19 +17,7 @@ pub(super) fn timestamp(time_ms: u64) -> Timestamp {
 
 /// An object with nothing in it.
 pub(super) fn empty(kind: Kind) -> v1::Object {
-    match kind {
-        Kind::ClusterRole => v1::ClusterRole::default().into(),
-        Kind::ClusterRoleBinding => v1::ClusterRoleBinding::default().into(),
-        Kind::ConfigMap => v1::ConfigMap::default().into(),
-        Kind::ControlPlane => v1::ControlPlane::default().into(),
-        Kind::Event => v1::Event::default().into(),
-        Kind::Namespace => v1::Namespace::default().into(),
-        Kind::Node => v1::Node::default().into(),
-        Kind::Pod => v1::Pod::default().into(),
-        Kind::Role => v1::Role::default().into(),
-        Kind::RoleBinding => v1::RoleBinding::default().into(),
-        Kind::ServiceAccount => v1::ServiceAccount::default().into(),
-    }
+    v1::Object::empty(kind)
 }
 
 /// The object without metadata and status: two specs are the same when these are.

@@ -192,3 +192,6 @@ fn bare(key: &Key, revision: Revision) -> Option<Record> {
     metadata.resource_version = revision.0;
     Record::new(object)
 }
+
+#[cfg(test)]
+mod tests;
