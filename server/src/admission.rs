@@ -2,11 +2,17 @@
 //! view, caller and write give the same operation. Knows no transport and no log.
 
 mod checks;
+mod collection;
 mod defaults;
 mod escalation;
+mod fields;
+mod merged;
 mod metadata;
+mod names;
 mod node_restriction;
+mod owners;
 mod refusal;
+mod txn;
 mod validate;
 
 use boss_proto::{
@@ -14,7 +20,7 @@ use boss_proto::{
     key::Key,
     kind::Kind,
     limits::OBJECT_BYTES_MAX,
-    raft::v1::{self as log, Operation, operation::Action as Proposed},
+    raft::v1::{self as log, Caller, Operation, operation::Action as Proposed},
     v1::{self, Object, Preconditions, RequestId},
 };
 use boss_raft::state::{Record, View, rbac::Attributes};
@@ -22,6 +28,8 @@ use prost::Message;
 
 pub use self::{
     checks::Report,
+    collection::{Collection, collect},
+    fields::Conflict,
     refusal::{Invalid, Refusal},
 };
 use crate::auth::{Identity, SERVERS_GROUP};
@@ -29,51 +37,81 @@ use crate::auth::{Identity, SERVERS_GROUP};
 /// Namespace of objects whose manifest names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// A write as a caller asks for it.
+/// A write as a caller asks for it: the message that it came as.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Write {
-    /// What is to happen.
-    pub action: Action,
-    /// Makes it safe to send again.
-    pub request_id: Option<RequestId>,
-}
-
-/// What is to happen.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub enum Write {
     /// Store a new object.
-    Create(Option<Object>),
+    Create(v1::CreateRequest),
     /// Replace everything but the status.
-    Update(Option<Object>),
+    Update(v1::UpdateRequest),
     /// Replace the status.
-    UpdateStatus(Option<Object>),
+    UpdateStatus(v1::UpdateRequest),
+    /// Change what a merge patch names.
+    Patch(v1::PatchRequest),
+    /// Make the object what a manifest says, field by field.
+    Apply(v1::ApplyRequest),
     /// Remove the object, or ask for it.
-    Delete(Delete),
+    Delete(v1::DeleteRequest),
+    /// Delete what a selection finds.
+    DeleteCollection(v1::DeleteCollectionRequest),
+    /// Several operations at once, or others.
+    Txn(v1::TxnRequest),
 }
 
-/// A deletion as a caller asks for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delete {
-    /// Of which object.
-    pub key: Option<v1::ObjectKey>,
-    /// What must hold of it.
-    pub preconditions: Option<Preconditions>,
-    /// Instead of the pod's own.
-    pub grace_period_seconds: Option<u32>,
-    /// The sandbox is gone for certain.
-    pub absence_proven: bool,
-}
-
-/// Makes the operation that is proposed, or says why not. `uid` becomes the uid of a new object.
-pub fn admit(view: &View, identity: &Identity, write: Write, uid: Uid) -> Result<Operation, Refusal> {
-    let Write { action, request_id } = write;
-    let case = Case { view, identity, request_id: checks::request_id(request_id)? };
-    match action {
-        Action::Create(object) => case.create(object, uid),
-        Action::Update(object) => case.update(object),
-        Action::UpdateStatus(object) => case.update_status(object),
-        Action::Delete(delete) => case.delete(delete),
+impl Write {
+    /// What makes it safe to send again.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Create(request) => request.request_id.as_ref(),
+            Self::Update(request) | Self::UpdateStatus(request) => request.request_id.as_ref(),
+            Self::Patch(request) => request.request_id.as_ref(),
+            Self::Apply(request) => request.request_id.as_ref(),
+            Self::Delete(request) => request.request_id.as_ref(),
+            Self::DeleteCollection(_) => None,
+            Self::Txn(request) => request.request_id.as_ref(),
+        }
     }
+
+    /// Whether sending it again has no second effect.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.request_id().is_some() || self.is_dry_run() || matches!(self, Self::DeleteCollection(_))
+    }
+
+    /// Whether nothing is to be committed.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Create(request) => request.dry_run,
+            Self::Update(request) | Self::UpdateStatus(request) => request.dry_run,
+            Self::Patch(request) => request.dry_run,
+            Self::Apply(request) => request.dry_run,
+            Self::Delete(request) => request.dry_run,
+            Self::DeleteCollection(request) => request.dry_run,
+            Self::Txn(request) => request.dry_run,
+        }
+    }
+}
+
+/// What the leader adds to a write: admission itself knows neither clock nor chance.
+#[derive(Clone, Copy)]
+pub struct Stamp<'a> {
+    /// Uids of new objects.
+    pub uid: &'a dyn Fn() -> Uid,
+    /// Wall clock, for the times of field owners.
+    pub now_ms: u64,
+    /// How often generated names were taken.
+    pub attempt: u32,
+}
+
+/// Makes the operation that is proposed, or says why not.
+pub fn admit(view: &View, identity: &Identity, write: Write, stamp: Stamp<'_>) -> Result<Operation, Refusal> {
+    let request_id = checks::request_id(write.request_id().cloned())?;
+    // A dry run must neither find nor leave an effect.
+    let request_id = request_id.filter(|_| !write.is_dry_run());
+    let case = Case { view, identity, caller: &identity.caller(), request_id, stamp };
+    case.admit(write)
 }
 
 /// Whether the caller may do this; the default is no.
@@ -85,78 +123,135 @@ pub fn authorize(view: &View, identity: &Identity, attributes: &Attributes<'_>) 
 struct Case<'a> {
     view: &'a View,
     identity: &'a Identity,
+    caller: &'a Caller,
     request_id: Option<RequestId>,
+    stamp: Stamp<'a>,
 }
 
 impl Case<'_> {
-    fn create(&self, object: Option<Object>, uid: Uid) -> Result<Operation, Refusal> {
-        let (mut object, key) = take_object(object)?;
-        authorize(self.view, self.identity, &Attributes::on("create", &key))?;
+    fn admit(&self, write: Write) -> Result<Operation, Refusal> {
+        match write {
+            Write::Create(request) => self.create(request.object),
+            Write::Update(request) => self.update(request.object, &request.field_manager),
+            Write::UpdateStatus(request) => self.update_status(request.object),
+            Write::Patch(request) => self.patch(request),
+            Write::Apply(request) => self.apply(request),
+            Write::Delete(request) => self.delete(request),
+            Write::DeleteCollection(_) => Err(Refusal::invalid("operation", "is not one but many", "")),
+            Write::Txn(request) => self.txn(request),
+        }
+    }
+
+    fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Refusal> {
+        let decision = self.view.authorize(self.caller, attributes);
+        if decision.allowed { Ok(()) } else { Err(Refusal::Forbidden { reason: decision.reason.to_string() }) }
+    }
+
+    fn create(&self, object: Option<Object>) -> Result<Operation, Refusal> {
+        let mut object = object;
+        if let Some(object) = &mut object {
+            names::generate(self, object)?;
+        }
+        let (object, key) = take_object(object)?;
+        self.authorize(&Attributes::on("create", &key))?;
+        self.create_as(object, &key, Vec::new())
+    }
+
+    /// The rest of a create, once the caller has the right to it.
+    fn create_as(
+        &self,
+        mut object: Object,
+        key: &Key,
+        managed_fields: Vec<v1::ManagedFields>,
+    ) -> Result<Operation, Refusal> {
         let mut report = Report::default();
-        metadata::prepare_new(&mut object, uid, &mut report);
+        metadata::prepare_new(&mut object, (self.stamp.uid)(), &mut report);
+        if let Some(metadata) = object.metadata_mut() {
+            metadata.managed_fields = managed_fields;
+        }
         defaults::fill(&mut object);
         validate::new_object(&object, &mut report);
-        node_restriction::create(self.identity, &key, &object)?;
+        owners::check(self, None, &object, &mut report)?;
+        node_restriction::create(self.identity, key, &object)?;
         report.finish()?;
         escalation::check(self.view, self.identity, &object)?;
         self.check_size(&object)?;
         let action = Proposed::Create(log::Create { object: Some(object) });
-        Ok(self.operation(&key, None, None, action))
+        Ok(self.operation(key, None, None, action))
     }
 
-    fn update(&self, object: Option<Object>) -> Result<Operation, Refusal> {
-        let (mut object, key) = take_object(object)?;
-        authorize(self.view, self.identity, &Attributes::on("update", &key))?;
-        let stored = self.view.get(&key);
+    fn update(&self, object: Option<Object>, manager: &str) -> Result<Operation, Refusal> {
+        let (object, key) = take_object(object)?;
+        self.authorize(&Attributes::on("update", &key))?;
+        let manager = merged::Manager::Writer(manager);
+        self.update_as(object, &key, &manager)
+    }
+
+    /// The rest of an update, once the caller has the right to it.
+    fn update_as(&self, mut object: Object, key: &Key, manager: &merged::Manager<'_>) -> Result<Operation, Refusal> {
+        let stored = self.view.get(key);
         let mut report = Report::default();
         let preconditions = metadata::take_preconditions(&mut object, &mut report);
         defaults::fill(&mut object);
         validate::new_object(&object, &mut report);
         if let Some(stored) = stored {
             validate::change(&stored.object, &mut object, &mut report);
-            node_restriction::update(self.identity, &key, &stored.object, &object)?;
+            node_restriction::update(self.identity, key, &stored.object, &object)?;
         }
+        owners::check(self, stored.map(|stored| &stored.object), &object, &mut report)?;
         report.finish()?;
         escalation::check(self.view, self.identity, &object)?;
+        self.own_fields(stored.map(|stored| &**stored), &mut object, manager)?;
         self.check_size(&object)?;
+        let any_revision = self.identity.node().is_none()
+            && matches!(key.kind, Kind::ConfigMap | Kind::Event | Kind::ServiceAccount)
+            && matches!(manager, merged::Manager::Writer(_))
+            && object
+                .metadata()
+                .is_some_and(|metadata| metadata.managed_fields.is_empty() && metadata.owner_references.is_empty());
         let action = Proposed::Update(log::Update { object: Some(object) });
-        Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, action))
+        let operation = self.operation(key, stored.map(|stored| &**stored), preconditions, action);
+        Ok(Operation { any_revision, ..operation })
     }
 
     fn update_status(&self, object: Option<Object>) -> Result<Operation, Refusal> {
-        let (mut object, key) = take_object(object)?;
-        authorize(self.view, self.identity, &Attributes::on("update", &key).part("status"))?;
-        let stored = self.view.get(&key);
+        let (object, key) = take_object(object)?;
+        self.authorize(&Attributes::on("update", &key).part("status"))?;
+        self.update_status_as(object, &key)
+    }
+
+    /// The rest of a status update, once the caller has the right to it.
+    fn update_status_as(&self, mut object: Object, key: &Key) -> Result<Operation, Refusal> {
+        let stored = self.view.get(key);
         let mut report = Report::default();
         let preconditions = metadata::take_preconditions(&mut object, &mut report);
         validate::status(&object, &mut report);
         if let Some(stored) = stored {
-            node_restriction::update_status(self.identity, &key, &stored.object)?;
+            node_restriction::update_status(self.identity, key, &stored.object)?;
         }
         report.finish()?;
         self.check_size(&object)?;
         let action = Proposed::UpdateStatus(log::UpdateStatus { object: Some(object) });
-        Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, action))
+        Ok(self.operation(key, stored.map(|stored| &**stored), preconditions, action))
     }
 
-    fn delete(&self, delete: Delete) -> Result<Operation, Refusal> {
-        let Delete { key, preconditions, grace_period_seconds, absence_proven } = delete;
+    fn delete(&self, delete: v1::DeleteRequest) -> Result<Operation, Refusal> {
+        let v1::DeleteRequest { key, preconditions, grace_period_seconds, absence_proven, propagation, .. } = delete;
         let key = checks::key(key)?;
-        authorize(self.view, self.identity, &Attributes::on("delete", &key))?;
+        self.authorize(&Attributes::on("delete", &key))?;
         let stored = self.view.get(&key);
         checks::grace_period(grace_period_seconds)?;
+        if v1::Propagation::try_from(propagation).is_err() {
+            let problem = format!("{propagation} is unknown");
+            return Err(Refusal::invalid("propagation", problem, "use background, foreground or orphan"));
+        }
         if absence_proven && self.identity.node().is_none() && !self.is_server() {
             let reason = "only the agent of the pod's node can prove that its sandbox is gone".to_owned();
             return Err(Refusal::Forbidden { reason });
         }
         node_restriction::delete(self.identity, &key, stored.map(|stored| &stored.object), absence_proven)?;
-        let action = Proposed::Delete(log::Delete {
-            key: Some(key.to_proto()),
-            grace_period_seconds,
-            absence_proven,
-            propagation: 0,
-        });
-        Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, action))
+        let delete = log::Delete { key: Some(key.to_proto()), grace_period_seconds, absence_proven, propagation };
+        Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, Proposed::Delete(delete)))
     }
 
     fn is_server(&self) -> bool {
@@ -178,7 +273,7 @@ impl Case<'_> {
     ) -> Operation {
         Operation {
             request_id: self.request_id.clone(),
-            caller: Some(self.identity.caller()),
+            caller: Some(self.caller.clone()),
             preconditions,
             admission_epoch: self.view.admission_epoch(&key.namespace),
             admitted_revision: stored.map_or(0, |stored| stored.revision.0),

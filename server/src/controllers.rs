@@ -6,6 +6,7 @@ mod conditions;
 mod driver;
 mod event_retention;
 mod events;
+mod garbage;
 mod leader;
 mod lost_pods;
 mod namespaces;
@@ -31,6 +32,7 @@ use self::{
     driver::Controller,
     event_retention::EventRetention,
     events::{EventWriter, Recorder},
+    garbage::Garbage,
     leader::Leader,
     lost_pods::LostPods,
     namespaces::Namespaces,
@@ -67,6 +69,7 @@ pub fn start(parts: &Parts) {
     parts.spawn(&events, |kit| Scheduling::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| LostPods::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| Namespaces::new(kit.leader));
+    parts.spawn(&events, |kit| Garbage::new(kit.leader, kit.events));
     parts.spawn(&events, |kit| EventWriter::new(kit.leader, kit.events));
     parts.spawn(&events, |kit| EventRetention::new(kit.leader, kit.clock));
 }
@@ -88,7 +91,7 @@ impl Parts {
 /// which wakes the controller up again. Any other refusal is an error.
 fn was_written(outcome: &Outcome, key: &Key) -> Result<bool, driver::Error> {
     match outcome {
-        Outcome::Written { .. } | Outcome::Deleted { .. } => Ok(true),
+        Outcome::Written { .. } | Outcome::Deleted { .. } | Outcome::Txn { .. } => Ok(true),
         Outcome::Readmit
         | Outcome::Rejected(
             Rejection::Conflict { .. }

@@ -4,6 +4,8 @@
 mod error;
 mod forwarding;
 mod peers;
+mod stream;
+mod streaming;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -12,11 +14,13 @@ use boss_base::clock::Clock;
 use boss_proto::{
     ids::{ServerId, Uid},
     key::Key,
-    raft::v1::Operation,
+    raft::v1::{Command, Operation},
+    v1::{CollectedObject, DeleteCollectionRequest, DeleteCollectionResponse},
 };
 use boss_raft::{
-    Handle, Leadership,
-    state::{Outcome, View},
+    Handle, Leadership, ProposeError,
+    state::{Outcome, Rejection, View, preview},
+    types::COMMAND_FORMAT,
 };
 
 pub use self::{
@@ -25,7 +29,7 @@ pub use self::{
     wire::Reply,
 };
 use crate::{
-    admission::{self, Write},
+    admission::{self, Collection, Stamp, Write},
     auth::{Authenticator, Identity},
     metric_definitions as metric,
     turns::Turns,
@@ -140,29 +144,104 @@ impl Writes {
 
     /// The leader's part, for its own callers and for forwarded ones.
     async fn admit_and_propose(&self, identity: &Identity, write: &Write) -> Result<Attempt, Error> {
-        for _ in 0..ADMISSIONS_MAX {
-            let view: View = self.0.raft.view();
-            let operation = admission::admit(&view, identity, write.clone(), Uid::random())?;
+        if let Write::DeleteCollection(request) = write {
+            return self.delete_collection(identity, request).await;
+        }
+        for attempt in 0..ADMISSIONS_MAX {
+            let view = self.view_for(write).await?;
+            let operation = admission::admit(&view, identity, write.clone(), self.stamp(attempt))?;
             let key = wire::key_of(&operation);
-            let mut outcomes = match self.0.raft.propose(vec![operation]).await {
+            let mut outcomes = match self.decide(&view, write, vec![operation]).await {
                 Ok(outcomes) => outcomes,
-                Err(boss_raft::ProposeError::NotLeader { .. }) => return Ok(Attempt::NoLeader),
+                Err(ProposeError::NotLeader { .. }) => return Ok(Attempt::NoLeader),
                 Err(error) => return Err(Error::from_propose(error, write)),
             };
             match outcomes.pop() {
                 Some(Outcome::Readmit) => metrics::counter!(metric::WRITES_READMITTED).increment(1),
-                Some(outcome) => return reply(outcome, key).map(Attempt::done),
-                None => return Err(Error::Unknown { retryable: write.request_id.is_some() }),
+                // Somebody has the generated name: another one may be free.
+                Some(Outcome::Rejected(Rejection::AlreadyExists { .. })) if generates_name(write) => {}
+                Some(outcome) => return reply(outcome, key, true).map(Attempt::done),
+                None => return Err(Error::Unknown { retryable: write.is_repeatable() }),
             }
         }
         Err(Error::Unsettled)
     }
+
+    /// What admission looks at. A dry run has no apply that would look again: it waits for a confirmed state.
+    async fn view_for(&self, write: &Write) -> Result<View, Error> {
+        if write.is_dry_run() {
+            return self.0.raft.linearizable().await.map_err(|_| Error::NoLeader);
+        }
+        Ok(self.0.raft.view())
+    }
+
+    fn stamp(&self, attempt: usize) -> Stamp<'_> {
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+        Stamp { uid: &Uid::random, now_ms: self.0.clock.unix_millis(), attempt }
+    }
+
+    /// Has the operations ordered and applied, or only looked at.
+    async fn decide(
+        &self,
+        view: &View,
+        write: &Write,
+        operations: Vec<Operation>,
+    ) -> Result<Vec<Outcome>, ProposeError> {
+        if !write.is_dry_run() {
+            return self.0.raft.propose(operations).await;
+        }
+        let term = self.0.raft.leadership().borrow().term;
+        let command = Command { format: COMMAND_FORMAT, proposed_at_ms: self.0.clock.unix_millis(), operations };
+        Ok(preview(view, term, &command))
+    }
+
+    /// One page. Objects that changed under it are taken as gone or left for the next call.
+    async fn delete_collection(
+        &self,
+        identity: &Identity,
+        request: &DeleteCollectionRequest,
+    ) -> Result<Attempt, Error> {
+        let write = Write::DeleteCollection(request.clone());
+        let view = self.view_for(&write).await?;
+        let Collection { operations, mut more } = admission::collect(&view, identity, request, self.stamp(0))?;
+        let (keys, operations): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        if operations.is_empty() {
+            let revision = view.revision().0;
+            return Ok(Attempt::done(Reply::Collected(DeleteCollectionResponse { items: Vec::new(), more, revision })));
+        }
+        let outcomes = match self.decide(&view, &write, operations).await {
+            Ok(outcomes) => outcomes,
+            Err(ProposeError::NotLeader { .. }) => return Ok(Attempt::NoLeader),
+            Err(error) => return Err(Error::from_propose(error, &write)),
+        };
+        let (mut items, mut last) = (Vec::with_capacity(keys.len()), view.revision());
+        for (key, outcome) in keys.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Deleted { record, revision, gone } => {
+                    last = last.max(revision);
+                    items.push(CollectedObject { key: Some(key.to_proto()), uid: record.uid().to_string(), gone });
+                }
+                Outcome::Rejected(Rejection::NotFound | Rejection::UidMismatch { .. }) => {}
+                Outcome::Readmit => more = true,
+                other => return reply(other, Some(key), true).map(Attempt::done),
+            }
+        }
+        Ok(Attempt::done(Reply::Collected(DeleteCollectionResponse { items, more, revision: last.0 })))
+    }
 }
 
-fn reply(outcome: Outcome, key: Option<Key>) -> Result<Reply, Error> {
+fn generates_name(write: &Write) -> bool {
+    let Write::Create(request) = write else { return false };
+    let metadata = request.object.as_ref().and_then(boss_proto::v1::Object::metadata);
+    metadata.is_some_and(|metadata| metadata.name.is_empty() && !metadata.generate_name.is_empty())
+}
+
+/// The answer to an outcome; with the object in it only if `show`.
+fn reply(outcome: Outcome, key: Option<Key>, show: bool) -> Result<Reply, Error> {
     match outcome {
-        Outcome::Written { record, revision } => Ok(Reply::written(&record, revision)),
-        Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone)),
+        Outcome::Written { record, revision } => Ok(Reply::written(&record, revision, show)),
+        Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone, show)),
+        Outcome::Txn { succeeded, revision, results } => Ok(Reply::txn(succeeded, revision, results)),
         Outcome::Readmit => Err(Error::Unsettled),
         Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection: Box::new(rejection) }),
     }

@@ -7,10 +7,14 @@ mod support;
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/many_writes.rs"]
+mod many_writes;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/objects.rs"]
 mod objects;
+#[path = "api/partial_writes.rs"]
+mod partial_writes;
 #[path = "api/replicas.rs"]
 mod replicas;
 #[path = "api/start_and_stop.rs"]

@@ -31,6 +31,21 @@ pub(super) fn fill(object: &mut Object) {
     }
 }
 
+/// Writes what a manifest says as the registry says it: aliases by their names, items that have none by the usual one.
+/// Adds nothing that the manifest does not speak of.
+pub(super) fn normalize(object: &mut Object) {
+    let Some(Body::Pod(pod)) = object.body.as_mut() else { return };
+    let Some(spec) = pod.spec.as_mut() else { return };
+    let says_class = !spec.sandbox_class.is_empty() || !spec.runtime_class.is_empty();
+    if says_class && let Ok(class) = SandboxClass::resolve(spec) {
+        class.as_str().clone_into(&mut spec.sandbox_class);
+        spec.runtime_class.clear();
+    }
+    for container in &mut spec.containers {
+        default(&mut container.name, CONTAINER_NAME);
+    }
+}
+
 fn fill_pod(spec: &mut v1::PodSpec) {
     if let Ok(class) = SandboxClass::resolve(spec) {
         class.as_str().clone_into(&mut spec.sandbox_class);

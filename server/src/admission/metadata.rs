@@ -2,12 +2,23 @@
 
 use boss_proto::{
     ids::Uid,
+    key::Key,
     labels,
     limits::{ANNOTATIONS_BYTES_MAX, FINALIZERS_MAX, LABELS_MAX, OWNERS_MAX},
     v1::{Object, ObjectMeta, Preconditions},
 };
 
 use super::checks::Report;
+
+/// An object of which only the name is known.
+pub(super) fn empty(key: &Key) -> Object {
+    let mut object = Object::empty(key.kind);
+    if let Some(metadata) = object.metadata_mut() {
+        metadata.name.clone_from(&key.name);
+        metadata.namespace.clone_from(&key.namespace);
+    }
+    object
+}
 
 /// Makes the metadata of a new object: a fresh uid, nothing that only the registry sets.
 pub(super) fn prepare_new(object: &mut Object, uid: Uid, report: &mut Report) {
@@ -35,6 +46,7 @@ fn clear_registry_fields(metadata: &mut ObjectMeta) {
     metadata.generation = 0;
     metadata.creation_timestamp = None;
     metadata.deletion_timestamp = None;
+    metadata.managed_fields.clear();
 }
 
 fn check(metadata: &ObjectMeta, report: &mut Report) {

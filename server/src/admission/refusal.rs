@@ -1,6 +1,8 @@
 //! Why admission says no.
 
-use boss_proto::intent::Reason;
+use boss_proto::{intent::Reason, key::Key};
+
+use super::fields::Conflict;
 
 /// Why a write is not proposed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +16,15 @@ pub enum Refusal {
         /// What is missing.
         reason: String,
     },
+    /// There is no such object.
+    #[error("{key} does not exist")]
+    NotFound {
+        /// Its key.
+        key: Key,
+    },
+    /// Other managers own fields that would change; at least one.
+    #[error("{}", conflicts(.0))]
+    FieldConflicts(Vec<Conflict>),
     /// The object's encoding is above the limit.
     #[error("the object has {bytes} bytes encoded, the limit is {max}")]
     TooLarge {
@@ -59,4 +70,9 @@ impl Refusal {
             other => other,
         }
     }
+}
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    let words = conflicts.iter().map(|conflict| format!("{} is owned by {:?}", conflict.field, conflict.manager));
+    words.collect::<Vec<_>>().join("; ")
 }

@@ -137,8 +137,8 @@ fn object(yaml: &str) -> Object {
 }
 
 fn try_create(who: &Identity, yaml: &str) -> Result<Object, Refusal> {
-    let write = Write { action: Action::Create(Some(object(yaml))), request_id: None };
-    let operation = admit(&registry(CLUSTER), who, write, Uid::from("fresh"))?;
+    let write = Write::Create(v1::CreateRequest { object: Some(object(yaml)), ..Default::default() });
+    let operation = admit(&registry(CLUSTER), who, write, STAMP)?;
     match operation.action {
         Some(Proposed::Create(create)) => Ok(create.object.unwrap()),
         other => panic!("{other:?}"),
@@ -146,20 +146,20 @@ fn try_create(who: &Identity, yaml: &str) -> Result<Object, Refusal> {
 }
 
 fn try_update(who: &Identity, yaml: &str) -> Result<Operation, Refusal> {
-    let write = Write { action: Action::Update(Some(object(yaml))), request_id: None };
-    admit(&registry(CLUSTER), who, write, Uid::from("fresh"))
+    let write = Write::Update(v1::UpdateRequest { object: Some(object(yaml)), ..Default::default() });
+    admit(&registry(CLUSTER), who, write, STAMP)
 }
 
 fn try_update_status(who: &Identity, yaml: &str) -> Result<Operation, Refusal> {
-    let write = Write { action: Action::UpdateStatus(Some(object(yaml))), request_id: None };
-    admit(&registry(CLUSTER), who, write, Uid::from("fresh"))
+    let write = Write::UpdateStatus(v1::UpdateRequest { object: Some(object(yaml)), ..Default::default() });
+    admit(&registry(CLUSTER), who, write, STAMP)
 }
 
 fn try_delete(who: &Identity, kind: &str, namespace: &str, name: &str, proven: bool) -> Result<Operation, Refusal> {
     let key = v1::ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
-    let delete = Delete { key: Some(key), preconditions: None, grace_period_seconds: None, absence_proven: proven };
-    let write = Write { action: Action::Delete(delete), request_id: None };
-    admit(&registry(CLUSTER), who, write, Uid::from("fresh"))
+    let delete = v1::DeleteRequest { key: Some(key), absence_proven: proven, ..Default::default() };
+    let write = Write::Delete(delete);
+    admit(&registry(CLUSTER), who, write, STAMP)
 }
 
 #[track_caller]
@@ -340,8 +340,8 @@ fn an_object_above_the_limit_is_refused() {
     let mut big = object(&container("name: main"));
     let Some(v1::object::Body::Pod(pod)) = big.body.as_mut() else { panic!("it is a pod") };
     pod.spec.as_mut().unwrap().containers[0].args.push("x".repeat(OBJECT_BYTES_MAX));
-    let write = Write { action: Action::Create(Some(big)), request_id: None };
-    let result = admit(&registry(CLUSTER), &admin(), write, Uid::from("u"));
+    let write = Write::Create(v1::CreateRequest { object: Some(big), ..Default::default() });
+    let result = admit(&registry(CLUSTER), &admin(), write, STAMP);
     assert!(matches!(result, Err(Refusal::TooLarge { .. })), "{result:?}");
 }
 
@@ -349,8 +349,8 @@ fn an_object_above_the_limit_is_refused() {
 fn envelopes_that_are_empty_or_of_another_version_are_refused() {
     let view = registry(CLUSTER);
     let admit_object = |object| {
-        let write = Write { action: Action::Create(object), request_id: None };
-        admit(&view, &admin(), write, Uid::from("u"))
+        let write = Write::Create(v1::CreateRequest { object, ..Default::default() });
+        admit(&view, &admin(), write, STAMP)
     };
     assert!(matches!(admit_object(None), Err(Refusal::Invalid(_))));
     assert!(matches!(admit_object(Some(Object { body: None })), Err(Refusal::Invalid(_))));
@@ -368,8 +368,12 @@ fn a_request_id_has_sixteen_random_bytes() {
     let view = registry(CLUSTER);
     let with = |nonce: &'static [u8]| {
         let request_id = Some(RequestId { seen_revision: 0, nonce: bytes::Bytes::from_static(nonce) });
-        let write = Write { action: Action::Create(Some(object("kind: Namespace\nmetadata: {name: x}"))), request_id };
-        admit(&view, &admin(), write, Uid::from("u"))
+        let write = Write::Create(v1::CreateRequest {
+            object: Some(object("kind: Namespace\nmetadata: {name: x}")),
+            request_id,
+            ..Default::default()
+        });
+        admit(&view, &admin(), write, STAMP)
     };
     assert!(with(b"0123456789abcdef").is_ok());
     assert!(matches!(with(b"short"), Err(Refusal::Invalid(_))));
@@ -498,3 +502,5 @@ fn a_status_is_checked_too() {
     let result = try_update_status(&admin(), "kind: Role\nmetadata: {name: r}");
     assert!(matches!(result, Err(Refusal::Invalid(_))));
 }
+
+const STAMP: Stamp<'static> = Stamp { uid: &|| Uid::new("fresh"), now_ms: 1_000, attempt: 0 };

@@ -7,16 +7,20 @@ use boss_proto::{
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedStreamWrites, ForwardedWrite, HeartbeatBatch,
         HeartbeatConfirmation, LocateRequest, LocateResponse, SignServerRequest, SignServerResponse,
-        TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward,
+        TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward, forwarded_stream_writes::Body,
     },
     v1::{LogRecord, ServerStatus, WriteStreamResponse},
 };
 use boss_raft::Handle;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Error, cluster::describe, gate::CallingServer};
-use crate::{auth, sessions::Sessions, writes::Writes};
+use super::{Error, cluster::describe, gate::CallingServer, status::to_status};
+use crate::{
+    auth,
+    sessions::Sessions,
+    writes::{self, Writes},
+};
 
 /// Serves the other servers.
 #[derive(Clone)]
@@ -50,8 +54,22 @@ impl Forward for ForwardService {
         &self,
         request: Request<Streaming<ForwardedStreamWrites>>,
     ) -> Result<Response<Self::WriteStreamStream>, Status> {
-        calling_server(&request)?;
-        Err(Error::Unimplemented("this server cannot do it".to_owned()).into())
+        let CallingServer(caller) = calling_server(&request)?;
+        let mut input = request.into_inner();
+        let Some(ForwardedStreamWrites { body: Some(Body::Opening(opening)) }) = input.message().await? else {
+            return Err(Error::invalid("opening", "is missing", "").into());
+        };
+        if opening.from_server != caller.0 {
+            let problem = format!("is {}, but the connection is of server {caller}", opening.from_server);
+            return Err(Error::invalid("fromServer", problem, "").into());
+        }
+        let writes = input.map(|message| match message {
+            Ok(ForwardedStreamWrites { body: Some(Body::Writes(writes)) }) => Ok(writes),
+            Ok(_) => Err(writes::Error::BadMessage("a stream of writes is opened once".to_owned())),
+            Err(status) => Err(writes::Error::BadMessage(format!("the stream broke off: {}", status.message()))),
+        });
+        let answers = self.writes.handle_forwarded_stream(opening, writes).map_err(Error::from)?;
+        Ok(Response::new(Box::pin(answers.map(|answer| answer.map_err(|error| to_status(&error.into()))))))
     }
 
     async fn write(&self, request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {

@@ -12,7 +12,7 @@ use boss_proto::{
         WriteStreamRequest, WriteStreamResponse, registry_server::Registry, watch_response::Body,
     },
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -43,7 +43,7 @@ impl RegistryService {
     async fn write(&self, identity: Arc<Identity>, write: Write) -> Result<WriteResponse, Error> {
         match self.writes.submit(&identity, write).await? {
             Reply::Written(response) => Ok(response),
-            Reply::Deleted(_) => Err(wrong_answer()),
+            _ => Err(wrong_answer()),
         }
     }
 
@@ -81,53 +81,82 @@ impl Registry for RegistryService {
     type WatchStream = WatchStream;
     type WriteStreamStream = WriteStream;
 
-    async fn patch(&self, _: Request<PatchRequest>) -> Result<Response<WriteResponse>, Status> {
-        Err(not_yet().into())
+    async fn patch(&self, request: Request<PatchRequest>) -> Result<Response<WriteResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        Ok(Response::new(self.write(identity, Write::Patch(request.into_inner())).await?))
     }
 
-    async fn apply(&self, _: Request<ApplyRequest>) -> Result<Response<WriteResponse>, Status> {
-        Err(not_yet().into())
+    async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<WriteResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        Ok(Response::new(self.write(identity, Write::Apply(request.into_inner())).await?))
     }
 
     async fn delete_collection(
         &self,
-        _: Request<DeleteCollectionRequest>,
+        request: Request<DeleteCollectionRequest>,
     ) -> Result<Response<DeleteCollectionResponse>, Status> {
-        Err(not_yet().into())
+        let identity = Identity::of(&request)?;
+        let write = Write::DeleteCollection(request.into_inner());
+        match self.writes.submit(&identity, write).await.map_err(Error::from)? {
+            Reply::Collected(response) => Ok(Response::new(response)),
+            _ => Err(wrong_answer().into()),
+        }
     }
 
-    async fn txn(&self, _: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        Err(not_yet().into())
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        let write = Write::Txn(request.into_inner());
+        match self.writes.submit(&identity, write).await.map_err(Error::from)? {
+            Reply::Txn(response) => Ok(Response::new(response)),
+            _ => Err(wrong_answer().into()),
+        }
     }
 
     async fn write_stream(
         &self,
-        _: Request<Streaming<WriteStreamRequest>>,
+        request: Request<Streaming<WriteStreamRequest>>,
     ) -> Result<Response<Self::WriteStreamStream>, Status> {
-        Err(not_yet().into())
+        let identity = Identity::of(&request)?;
+        let input = request.into_inner().map(|message| message.map_err(|status| broken_input(&status)));
+        let answers = self.writes.stream(identity, input).await.map_err(Error::from)?;
+        let answers = answers.map(|answer| answer.map_err(|error| to_status(&error.into())));
+        let stopping = to_status(&reads::Error::ShuttingDown.into());
+        // A stream that has come to its end does not hear of the stop.
+        let goodbye = self.stopping.clone().cancelled_owned().map(move |()| Err(stopping)).into_stream();
+        let ended = futures_util::stream::once(std::future::ready(None));
+        let answers = answers.map(Some).chain(ended);
+        let both = futures_util::stream::select(answers, goodbye.map(Some));
+        let mut failed = false;
+        let until_end = both.take_while(|item| std::future::ready(item.is_some())).filter_map(std::future::ready);
+        let until_error = until_end.take_while(move |item| {
+            let go_on = !failed;
+            failed |= item.is_err();
+            std::future::ready(go_on)
+        });
+        Ok(Response::new(Box::pin(until_error)))
     }
 
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::create(request.into_inner())).await?))
+        Ok(Response::new(self.write(identity, Write::Create(request.into_inner())).await?))
     }
 
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::update(request.into_inner())).await?))
+        Ok(Response::new(self.write(identity, Write::Update(request.into_inner())).await?))
     }
 
     async fn update_status(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::update_status(request.into_inner())).await?))
+        Ok(Response::new(self.write(identity, Write::UpdateStatus(request.into_inner())).await?))
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        let write = Write::delete(request.into_inner());
+        let write = Write::Delete(request.into_inner());
         match self.writes.submit(&identity, write).await.map_err(Error::from)? {
             Reply::Deleted(response) => Ok(Response::new(response)),
-            Reply::Written(_) => Err(wrong_answer().into()),
+            _ => Err(wrong_answer().into()),
         }
     }
 
@@ -147,8 +176,8 @@ impl Registry for RegistryService {
     }
 }
 
-fn not_yet() -> Error {
-    Error::Unimplemented("this server cannot do it".to_owned())
+fn broken_input(status: &Status) -> writes::Error {
+    writes::Error::BadMessage(format!("the stream of writes broke off: {}", status.message()))
 }
 
 fn wrong_answer() -> Error {

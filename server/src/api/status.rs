@@ -47,6 +47,14 @@ pub fn to_refusal(error: &Error) -> ForwardedRefusal {
     ForwardedRefusal { code: code.into(), message: shorten(error.to_string()), info: Some(info) }
 }
 
+/// Reads what [`to_status`] made of an error on another server; `None` when it did not come from there.
+#[must_use]
+pub fn read_refusal(status: &Status) -> Option<ForwardedRefusal> {
+    let info = status.metadata().get_bin(ERROR_INFO)?.to_bytes().ok()?;
+    let info = ErrorInfo::decode(info).ok()?;
+    Some(ForwardedRefusal { code: status.code().into(), message: status.message().to_owned(), info: Some(info) })
+}
+
 /// Whether the receiver of a forwarded write did nothing, because it does not lead.
 #[must_use]
 pub fn says_not_leader(refusal: &ForwardedRefusal) -> bool {
@@ -104,6 +112,12 @@ fn describe_refusal(refusal: &Refusal) -> (Code, ErrorInfo) {
     match refusal {
         Refusal::Forbidden { .. } => (Code::PermissionDenied, forbidden()),
         Refusal::TooLarge { .. } => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
+        Refusal::NotFound { .. } => (Code::NotFound, info("NOT_FOUND", "")),
+        Refusal::FieldConflicts(conflicts) => {
+            let field = conflicts.first().map_or("", |conflict| &conflict.field);
+            let hint = "leave these fields to their managers, or take them over with force";
+            (Code::Aborted, invalid("FIELD_CONFLICT", field, hint))
+        }
         Refusal::Invalid(problems) => {
             let Some(first) = problems.first() else { return (Code::InvalidArgument, info("INVALID", "")) };
             let reason = first.reason.map_or("INVALID", boss_proto::intent::Reason::as_str);
@@ -165,6 +179,7 @@ fn describe_rejection(rejection: &Rejection) -> (Code, ErrorInfo) {
             invalid("NAMESPACE_TERMINATING", "metadata.namespace", "use another, or wait until it is gone"),
         ),
         Rejection::TooLarge { .. } => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
+        Rejection::InTxn { rejection, .. } => describe_rejection(rejection),
         Rejection::Internal => (Code::Internal, info("INTERNAL", "the servers' logs say more")),
     }
 }

@@ -6,7 +6,7 @@ use boss_proto::{
     kind::Kind,
     limits,
     raft::v1::{Bind, Caller, Create, Delete, Operation, Update, UpdateStatus, operation::Action},
-    v1::{Object, Preconditions},
+    v1::{Object, Preconditions, Propagation},
 };
 use boss_raft::{
     Handle, Interest, WatchError, Watcher,
@@ -61,6 +61,16 @@ impl Write {
         Self { action: Action::Delete(delete), preconditions: Some(same) }
     }
 
+    /// The same, but what it owns goes first.
+    #[must_use]
+    pub(super) fn delete_in_foreground(seen: &Record) -> Self {
+        let mut write = Self::delete(seen);
+        if let Action::Delete(delete) = &mut write.action {
+            delete.set_propagation(Propagation::Foreground);
+        }
+        write
+    }
+
     /// Gives a pod its node.
     #[must_use]
     pub(super) fn bind(bind: Bind) -> Self {
@@ -100,6 +110,15 @@ impl Leader {
         let from = self.view().revision();
         let watchers = kinds.iter().map(|kind| (*kind, self.watch(*kind, from))).collect();
         Changes { leader: self.clone(), watchers }
+    }
+
+    /// Resolves when a write after `seen` has changed who owns whom, or begun a deletion that waits.
+    pub(super) async fn owners_moved(&self, seen: Revision) {
+        let mut applied = self.handle.applied();
+        if applied.wait_for(|_| self.view().owners().moved() > seen).await.is_err() {
+            // The server stops, and whoever drives this with it.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Commits the writes, as few entries as they fit into, in order. One outcome for each.

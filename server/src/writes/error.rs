@@ -63,9 +63,7 @@ pub enum Error {
 impl Error {
     pub(super) fn from_propose(error: ProposeError, write: &Write) -> Self {
         match error {
-            ProposeError::Timeout | ProposeError::ShuttingDown => {
-                Self::Unknown { retryable: write.request_id.is_some() }
-            }
+            ProposeError::Timeout | ProposeError::ShuttingDown => Self::Unknown { retryable: write.is_repeatable() },
             other => other.into(),
         }
     }

@@ -36,7 +36,7 @@ impl Writes {
         metrics::counter!(metric::WRITES_FORWARDED).increment(1);
         let answer = tokio::select! {
             answer = client.write(message) => answer,
-            () = self.deposed(leader), if write.request_id.is_some() => return Ok(Attempt::Lost),
+            () = self.deposed(leader), if write.is_repeatable() => return Ok(Attempt::Lost),
         };
         match answer {
             Ok(response) => read_outcome(write, response.into_inner()),
@@ -45,7 +45,7 @@ impl Writes {
                 Ok(Attempt::NoLeader)
             }
             // With a request id the write can be sent again whatever became of it; without one nobody can tell.
-            Err(status) if write.request_id.is_some() => {
+            Err(status) if write.is_repeatable() => {
                 tracing::debug!(%leader, %status, "a forwarded write was lost, trying again");
                 Ok(Attempt::Lost)
             }

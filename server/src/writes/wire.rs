@@ -4,126 +4,135 @@ use boss_proto::{
     ids::Revision,
     key::Key,
     raft::v1::{Operation, operation::Action as Proposed},
-    v1::{CreateRequest, DeleteRequest, DeleteResponse, UpdateRequest, WriteResponse},
+    v1::{
+        ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, DeleteResponse,
+        GetResponse, PatchRequest, StreamedWrite, TxnRequest, TxnResponse, TxnResult, UpdateRequest, WriteResponse,
+        txn_result::Result as Told,
+    },
 };
-use boss_raft::state::Record;
+use boss_raft::state::{Part, Record};
 use bytes::Bytes;
 use prost::Message;
 
 use super::Error;
-use crate::admission::{Action, Delete, Write};
+use crate::admission::{Refusal, Write};
 
 const CREATE: &str = "/boss.v1.Registry/Create";
 const UPDATE: &str = "/boss.v1.Registry/Update";
 const UPDATE_STATUS: &str = "/boss.v1.Registry/UpdateStatus";
+const PATCH: &str = "/boss.v1.Registry/Patch";
+const APPLY: &str = "/boss.v1.Registry/Apply";
 const DELETE: &str = "/boss.v1.Registry/Delete";
+const TXN: &str = "/boss.v1.Registry/Txn";
+const DELETE_COLLECTION: &str = "/boss.v1.Registry/DeleteCollection";
 
 /// The answer to a write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// To a create or update.
+    /// To whatever leaves an object.
     Written(WriteResponse),
     /// To a delete.
     Deleted(DeleteResponse),
+    /// To a transaction.
+    Txn(TxnResponse),
+    /// To a delete of many.
+    Collected(DeleteCollectionResponse),
 }
 
 impl Reply {
-    pub(super) fn written(record: &Record, revision: Revision) -> Self {
-        Self::Written(WriteResponse { object: Some(record.object.clone()), revision: revision.0 })
+    pub(super) fn written(record: &Record, revision: Revision, show: bool) -> Self {
+        Self::Written(WriteResponse { object: show.then(|| record.object.clone()), revision: revision.0 })
     }
 
-    pub(super) fn deleted(record: &Record, revision: Revision, gone: bool) -> Self {
-        Self::Deleted(DeleteResponse { object: Some(record.object.clone()), revision: revision.0, gone })
+    pub(super) fn deleted(record: &Record, revision: Revision, gone: bool, show: bool) -> Self {
+        Self::Deleted(DeleteResponse { object: show.then(|| record.object.clone()), revision: revision.0, gone })
+    }
+
+    pub(super) fn txn(succeeded: bool, revision: Revision, parts: Vec<Part>) -> Self {
+        let revision = revision.0;
+        let results = parts.into_iter().map(|part| TxnResult { result: Some(told(part, revision)) }).collect();
+        Self::Txn(TxnResponse { succeeded, revision, results })
     }
 
     pub(super) fn encode(&self) -> Bytes {
         Bytes::from(match self {
             Self::Written(response) => response.encode_to_vec(),
             Self::Deleted(response) => response.encode_to_vec(),
+            Self::Txn(response) => response.encode_to_vec(),
+            Self::Collected(response) => response.encode_to_vec(),
         })
     }
 
     /// Reads the answer to `write`.
     pub(super) fn decode(write: &Write, encoded: Bytes) -> Result<Self, Error> {
-        let bad = |error: prost::DecodeError| Error::BadMessage(format!("the leader's answer cannot be read: {error}"));
-        match &write.action {
-            Action::Create(_) | Action::Update(_) | Action::UpdateStatus(_) => {
-                WriteResponse::decode(encoded).map(Self::Written).map_err(bad)
+        let decoded = match write {
+            Write::Delete(_) => DeleteResponse::decode(encoded).map(Self::Deleted),
+            Write::Txn(_) => TxnResponse::decode(encoded).map(Self::Txn),
+            Write::DeleteCollection(_) => DeleteCollectionResponse::decode(encoded).map(Self::Collected),
+            Write::Create(_) | Write::Update(_) | Write::UpdateStatus(_) | Write::Patch(_) | Write::Apply(_) => {
+                WriteResponse::decode(encoded).map(Self::Written)
             }
-            Action::Delete(_) => DeleteResponse::decode(encoded).map(Self::Deleted).map_err(bad),
+        };
+        decoded.map_err(|error| Error::BadMessage(format!("the leader's answer cannot be read: {error}")))
+    }
+}
+
+fn told(part: Part, revision: u64) -> Told {
+    match part {
+        Part::Written(record) => Told::Written(WriteResponse { object: Some(record.object.clone()), revision }),
+        Part::Deleted { record, gone } => {
+            Told::Deleted(DeleteResponse { object: Some(record.object.clone()), revision, gone })
         }
+        Part::Read(record) => Told::Got(GetResponse { object: record.map(|record| record.object.clone()), revision }),
     }
 }
 
 impl Write {
-    /// From its message.
-    #[must_use]
-    pub fn create(request: CreateRequest) -> Self {
-        Self { action: Action::Create(request.object), request_id: request.request_id }
-    }
-
-    /// From its message.
-    #[must_use]
-    pub fn update(request: UpdateRequest) -> Self {
-        Self { action: Action::Update(request.object), request_id: request.request_id }
-    }
-
-    /// From its message.
-    #[must_use]
-    pub fn update_status(request: UpdateRequest) -> Self {
-        Self { action: Action::UpdateStatus(request.object), request_id: request.request_id }
-    }
-
-    /// From its message.
-    #[must_use]
-    pub fn delete(request: DeleteRequest) -> Self {
-        let DeleteRequest { key, request_id, preconditions, grace_period_seconds, absence_proven, .. } = request;
-        Self { action: Action::Delete(Delete { key, preconditions, grace_period_seconds, absence_proven }), request_id }
-    }
-
     /// The method and message that it came as.
     pub(super) fn encode(&self) -> (&'static str, Bytes) {
-        let request_id = self.request_id.clone();
-        match &self.action {
-            Action::Create(object) => (
-                CREATE,
-                Bytes::from(CreateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
-            ),
-            Action::Update(object) => (
-                UPDATE,
-                Bytes::from(UpdateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
-            ),
-            Action::UpdateStatus(object) => (
-                UPDATE_STATUS,
-                Bytes::from(UpdateRequest { object: object.clone(), request_id, ..Default::default() }.encode_to_vec()),
-            ),
-            Action::Delete(delete) => {
-                let Delete { key, preconditions, grace_period_seconds, absence_proven } = delete.clone();
-                let request = DeleteRequest {
-                    key,
-                    request_id,
-                    preconditions,
-                    grace_period_seconds,
-                    absence_proven,
-                    ..Default::default()
-                };
-                (DELETE, Bytes::from(request.encode_to_vec()))
-            }
-        }
+        let (method, encoded) = match self {
+            Self::Create(request) => (CREATE, request.encode_to_vec()),
+            Self::Update(request) => (UPDATE, request.encode_to_vec()),
+            Self::UpdateStatus(request) => (UPDATE_STATUS, request.encode_to_vec()),
+            Self::Patch(request) => (PATCH, request.encode_to_vec()),
+            Self::Apply(request) => (APPLY, request.encode_to_vec()),
+            Self::Delete(request) => (DELETE, request.encode_to_vec()),
+            Self::Txn(request) => (TXN, request.encode_to_vec()),
+            Self::DeleteCollection(request) => (DELETE_COLLECTION, request.encode_to_vec()),
+        };
+        (method, Bytes::from(encoded))
     }
 
     /// Reads what [`Write::encode`] made.
     pub(super) fn decode(method: &str, request: Bytes) -> Result<Self, Error> {
-        let bad =
-            |error: prost::DecodeError| Error::BadMessage(format!("the forwarded request cannot be read: {error}"));
-        match method {
-            CREATE => CreateRequest::decode(request).map(Self::create).map_err(bad),
-            UPDATE => UpdateRequest::decode(request).map(Self::update).map_err(bad),
-            UPDATE_STATUS => UpdateRequest::decode(request).map(Self::update_status).map_err(bad),
-            DELETE => DeleteRequest::decode(request).map(Self::delete).map_err(bad),
-            other => Err(Error::BadMessage(format!("{other:?} is no write that can be forwarded"))),
-        }
+        let decoded = match method {
+            CREATE => CreateRequest::decode(request).map(Self::Create),
+            UPDATE => UpdateRequest::decode(request).map(Self::Update),
+            UPDATE_STATUS => UpdateRequest::decode(request).map(Self::UpdateStatus),
+            PATCH => PatchRequest::decode(request).map(Self::Patch),
+            APPLY => ApplyRequest::decode(request).map(Self::Apply),
+            DELETE => DeleteRequest::decode(request).map(Self::Delete),
+            TXN => TxnRequest::decode(request).map(Self::Txn),
+            DELETE_COLLECTION => DeleteCollectionRequest::decode(request).map(Self::DeleteCollection),
+            other => return Err(Error::BadMessage(format!("{other:?} is no write that can be forwarded"))),
+        };
+        decoded.map_err(|error| Error::BadMessage(format!("the forwarded request cannot be read: {error}")))
     }
+}
+
+/// One write of a stream.
+pub(super) fn streamed(write: &StreamedWrite) -> Result<Write, Error> {
+    use boss_proto::v1::streamed_write::Operation as Inner;
+    Ok(match write.operation.clone() {
+        Some(Inner::Create(request)) => Write::Create(request),
+        Some(Inner::Update(request)) => Write::Update(request),
+        Some(Inner::UpdateStatus(request)) => Write::UpdateStatus(request),
+        Some(Inner::Patch(request)) => Write::Patch(request),
+        Some(Inner::Apply(request)) => Write::Apply(request),
+        Some(Inner::Delete(request)) => Write::Delete(request),
+        Some(Inner::Txn(request)) => Write::Txn(request),
+        None => return Err(Refusal::invalid("operation", "is missing", "name what is to be written").into()),
+    })
 }
 
 /// The object that an admitted operation is about.
@@ -133,8 +142,10 @@ pub(super) fn key_of(operation: &Operation) -> Option<Key> {
         Proposed::Update(update) => update.object.as_ref()?.key(),
         Proposed::UpdateStatus(update) => update.object.as_ref()?.key(),
         Proposed::Delete(delete) => Key::try_from(delete.key.as_ref()?).ok(),
-        Proposed::Txn(_) | Proposed::Read(_) => None,
         Proposed::Bind(bind) => Key::try_from(bind.pod.as_ref()?).ok(),
+        Proposed::Read(read) => Key::try_from(read.key.as_ref()?).ok(),
         Proposed::Compact(_) => Some(Key::control_plane()),
+        // A transaction names its objects itself.
+        Proposed::Txn(_) => None,
     }
 }
