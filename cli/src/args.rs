@@ -18,7 +18,7 @@ pub use self::{
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},
-    write::{Apply, Delete},
+    write::{Apply, Cascade, Delete, DryRun, Patch, Whole},
 };
 use crate::failure::EXIT_CODES;
 
@@ -63,6 +63,12 @@ pub enum Command {
     Get(Get),
     /// Show one object in full, with its events
     Describe(Describe),
+    /// Create objects that must not be there yet
+    Create(Whole),
+    /// Replace objects that must be there, but for their status
+    Replace(Whole),
+    /// Change some fields of an object
+    Patch(Patch),
     /// Delete objects and wait until they are gone
     Delete(Delete),
     /// Show every change of objects as it happens

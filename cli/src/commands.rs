@@ -13,6 +13,7 @@ mod apply;
 mod auth;
 mod cluster;
 mod context;
+mod create;
 mod delete;
 mod describe;
 mod dev;
@@ -20,6 +21,7 @@ mod events;
 mod get;
 mod logs;
 mod manifests;
+mod patch;
 mod target;
 mod version;
 mod watch;
@@ -39,6 +41,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.command {
         Command::Apply(args) => apply::run(&args, &Session::open(global)?).await,
+        Command::Create(args) => create::run(&args, &Session::open(global)?, create::How::Create).await,
+        Command::Replace(args) => create::run(&args, &Session::open(global)?, create::How::Replace).await,
+        Command::Patch(args) => patch::run(&args, &Session::open(global)?).await,
         Command::Get(args) => get::run(&args, &Session::open(global)?).await,
         Command::Describe(args) => describe::run(&args, &Session::open(global)?).await,
         Command::Delete(args) => delete::run(&args, &Session::open(global)?).await,

@@ -1,8 +1,11 @@
 //! The client: calls on objects of any kind, and questions about oneself and the cluster. Retries are elsewhere.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use boss_base::{clock::Clock, tasks::Tasks};
@@ -139,6 +142,10 @@ pub struct DeleteOptions {
     pub grace_period_seconds: Option<u32>,
     /// For agents: the sandbox is provably gone.
     pub absence_proven: bool,
+    /// What becomes of the objects that name this one as their owner.
+    pub propagation: v1::Propagation,
+    /// Do everything but the commit.
+    pub dry_run: bool,
 }
 
 /// What a deletion led to.
@@ -316,16 +323,28 @@ impl Client {
         &self.shared.clock
     }
 
-    fn saw(&self, revision: u64) {
+    pub(crate) fn seen(&self) -> u64 {
+        self.shared.seen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn attempt_deadline(&self) -> Duration {
+        self.deadlines.attempt
+    }
+
+    pub(crate) fn overall_deadline(&self) -> Duration {
+        self.deadlines.overall
+    }
+
+    pub(crate) fn saw(&self, revision: u64) {
         self.shared.seen.fetch_max(revision, Ordering::Relaxed);
     }
 
-    fn written(&self, answer: v1::WriteResponse) -> Result<v1::Object, Error> {
+    pub(crate) fn written(&self, answer: v1::WriteResponse) -> Result<v1::Object, Error> {
         self.saw(answer.revision);
         answer.object.ok_or_else(|| incomplete("a write's answer without its object"))
     }
 
-    async fn ask<M, R, F, Fut>(&self, message: M, send: F) -> Result<R, Error>
+    pub(crate) async fn ask<M, R, F, Fut>(&self, message: M, send: F) -> Result<R, Error>
     where
         M: Clone,
         F: Fn(Channel, Request<M>) -> Fut,
@@ -336,7 +355,7 @@ impl Client {
     }
 
     /// A write under one request id, however often it is sent.
-    async fn write<M, R, F, Fut>(&self, make: impl Fn(RequestId) -> M, send: F) -> Result<R, Error>
+    pub(crate) async fn write<M, R, F, Fut>(&self, make: impl Fn(RequestId) -> M, send: F) -> Result<R, Error>
     where
         M: Clone,
         F: Fn(Channel, Request<M>) -> Fut,
@@ -361,7 +380,7 @@ impl Client {
     }
 
     /// Random from the client's clock, so that a simulation repeats.
-    fn request_id(&self, seen: Revision) -> RequestId {
+    pub(crate) fn request_id(&self, seen: Revision) -> RequestId {
         let random = [self.shared.clock.random_u64(), self.shared.clock.random_u64()];
         let nonce: Vec<u8> = random.iter().flat_map(|number| number.to_be_bytes()).collect();
         RequestId { seen_revision: seen.0, nonce: nonce.into() }
@@ -396,7 +415,8 @@ fn delete_request(key: &Key, options: &DeleteOptions, request_id: RequestId) -> 
         preconditions: Some(preconditions),
         grace_period_seconds: options.grace_period_seconds,
         absence_proven: options.absence_proven,
-        ..Default::default()
+        propagation: options.propagation.into(),
+        dry_run: options.dry_run,
     }
 }
 

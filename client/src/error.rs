@@ -116,6 +116,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn from_refusal(refusal: boss_proto::v1::WriteRefusal) -> Self {
+        Self::decode(Code::from_i32(refusal.code), &refusal.message, refusal.info.unwrap_or_default())
+    }
+
     /// What to tell a person.
     #[must_use]
     pub fn detail(&self) -> &Detail {

@@ -11,6 +11,8 @@ mod informer;
 mod servers;
 mod session;
 pub mod watch;
+mod write_stream;
+mod writes;
 
 pub use api::{Api, List};
 pub use client::{Client, DeleteOptions, Deleted, Objects, Query, Read};
@@ -19,3 +21,5 @@ pub use error::{Detail, Error};
 pub use informer::Informer;
 pub use session::Session;
 pub use watch::Watch;
+pub use write_stream::{PendingWrite, WriteStream, WriteStreamOptions};
+pub use writes::{CollectionOptions, PatchOptions, WriteOptions};

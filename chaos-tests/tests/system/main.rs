@@ -6,6 +6,7 @@ mod agent_restart;
 mod durability;
 mod failover;
 mod shutdown;
+mod writes;
 
 mod authorization;
 mod bad_configuration;

@@ -1,8 +1,6 @@
-//! `bossctl apply`: makes objects as manifests say, and leaves alone what manifests do not speak of.
+//! `bossctl apply`: makes objects as manifests say. The servers merge field by field and remember who owns what.
 
-use std::path::PathBuf;
-
-use boss_client::Error;
+use boss_client::{Error, WriteOptions};
 use boss_proto::{key::Key, manifest, v1};
 
 use super::manifests;
@@ -12,11 +10,6 @@ use crate::{
     session::Session,
     terminal,
 };
-
-mod merge;
-
-/// Somebody who always changes the object between our read and our write is no reason to go on for ever.
-const ATTEMPTS_MAX: usize = 5;
 
 /// What applying a manifest led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,26 +30,23 @@ impl Effect {
 }
 
 pub(super) async fn run(args: &args::Apply, session: &Session) -> Result<Exit, Failure> {
-    let (_, first) = apply_files(&args.files, session).await;
-    match first {
-        None => Ok(Exit::Ok),
-        // It was told already, beside the object that it belongs to.
-        Some(exit) => Ok(exit),
-    }
+    // What failed was told already, beside the object that it belongs to.
+    Ok(apply_files(args, session).await.1.unwrap_or(Exit::Ok))
 }
 
 /// Applies every object, tells what became of each, and goes on after a failure. Gives the keys of the objects that
 /// are now as wanted, and the exit code of the first failure.
-pub(super) async fn apply_files(files: &[PathBuf], session: &Session) -> (Vec<Key>, Option<Exit>) {
+pub(super) async fn apply_files(args: &args::Apply, session: &Session) -> (Vec<Key>, Option<Exit>) {
     let (mut keys, mut first) = (Vec::new(), None);
-    for object in manifests::read(files) {
+    for object in manifests::read(&args.files) {
         let applied = match object {
-            Ok(object) => terminal::waiting("applying", Box::pin(apply(session, object))).await,
+            Ok(object) => terminal::waiting("applying", Box::pin(apply(args, session, object))).await,
             Err(failure) => Err(failure),
         };
         match applied {
             Ok((key, effect)) => {
-                terminal::print(&format!("{}/{} {}\n", key.kind.plural(), key.name, effect.word()));
+                let dry = args.dry_run.suffix();
+                terminal::print(&format!("{}/{} {}{dry}\n", key.kind.plural(), key.name, effect.word()));
                 keys.push(key);
             }
             Err(failure) => {
@@ -68,35 +58,26 @@ pub(super) async fn apply_files(files: &[PathBuf], session: &Session) -> (Vec<Ke
     (keys, first)
 }
 
-async fn apply(session: &Session, mut object: v1::Object) -> Result<(Key, Effect), Failure> {
+async fn apply(args: &args::Apply, session: &Session, mut object: v1::Object) -> Result<(Key, Effect), Failure> {
     let key = place(&mut object, session)?;
     let failed = |error: Error| Failure::from_client(format!("cannot apply {key}"), &error);
-    let wanted = merge::remember(manifest::to_value(&object));
-    let pinned = object.metadata().is_some_and(|metadata| metadata.resource_version != 0);
-    for attempt in 1.. {
-        let last = pinned || attempt == ATTEMPTS_MAX;
-        let live = match session.client.get(&key).await {
-            Ok(live) => live,
-            Err(Error::NotFound(_)) => match session.client.create(read_back(&key, wanted.clone())?).await {
-                Ok(_) => return Ok((key, Effect::Created)),
-                Err(Error::AlreadyExists(_)) if !last => continue,
-                Err(error) => return Err(failed(error)),
-            },
-            Err(error) => return Err(failed(error)),
-        };
-        let before = manifest::to_value(&live);
-        let merged = merge::merge(&before, &wanted);
-        if merged == before {
-            return Ok((key, Effect::Unchanged));
-        }
-        match session.client.update(read_back(&key, merged)?).await {
-            Ok(after) if revision(&after) == revision(&live) => return Ok((key, Effect::Unchanged)),
-            Ok(_) => return Ok((key, Effect::Configured)),
-            Err(Error::Conflict { .. } | Error::NotFound(_)) if !last => {}
-            Err(error) => return Err(failed(error)),
-        }
+    let before = match session.client.get(&key).await {
+        Ok(live) => Some(revision(&live)),
+        Err(Error::NotFound(_)) => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let mut manifest = manifest::to_value(&object);
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.remove("status");
     }
-    Err(Failure::new(Exit::Conflict, format!("cannot apply {key}"), "it changes faster than it can be read"))
+    let options = WriteOptions { dry_run: args.dry_run.is_dry(), field_manager: args.field_manager.clone() };
+    let after = session.client.apply(&manifest, args.force_conflicts, &options).await.map_err(failed)?;
+    let effect = match before {
+        None => Effect::Created,
+        Some(before) if before == revision(&after) => Effect::Unchanged,
+        Some(_) => Effect::Configured,
+    };
+    Ok((key, effect))
 }
 
 /// Where the object belongs; fills in its namespace.
@@ -108,6 +89,17 @@ pub(super) fn place(object: &mut v1::Object, session: &Session) -> Result<Key, F
     if metadata.name.is_empty() {
         return Err(Failure::bad_input(named, "metadata.name is missing"));
     }
+    place_namespace(kind, metadata, session, &named)?;
+    Ok(Key::new(kind, &*metadata.namespace, &*metadata.name))
+}
+
+/// Fills in the namespace of an object that may have no name yet.
+pub(super) fn place_namespace(
+    kind: boss_proto::kind::Kind,
+    metadata: &mut v1::ObjectMeta,
+    session: &Session,
+    named: &str,
+) -> Result<(), Failure> {
     match (kind.is_namespaced(), metadata.namespace.is_empty()) {
         (true, true) => metadata.namespace.clone_from(&session.namespace),
         (true, false) if session.namespace_given && metadata.namespace != session.namespace => {
@@ -122,11 +114,7 @@ pub(super) fn place(object: &mut v1::Object, session: &Session) -> Result<Key, F
         (false, false) => return Err(Failure::bad_input(named, "metadata.namespace: this kind lives in no namespace")),
         _ => {}
     }
-    Ok(Key::new(kind, &*metadata.namespace, &*metadata.name))
-}
-
-fn read_back(key: &Key, value: serde_json::Value) -> Result<v1::Object, Failure> {
-    manifest::from_value(value).map_err(|problem| Failure::bad_input(format!("cannot apply {key}"), problem))
+    Ok(())
 }
 
 fn revision(object: &v1::Object) -> u64 {

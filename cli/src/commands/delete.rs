@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use boss_client::{
-    Client, DeleteOptions, Error, Query,
+    Client, CollectionOptions, DeleteOptions, Error, Query,
     watch::{EventKind, Item},
 };
 use boss_proto::key::Key;
@@ -20,6 +20,9 @@ use crate::{
 };
 
 pub(super) async fn run(args: &args::Delete, session: &Session) -> Result<Exit, Failure> {
+    if args.selects() {
+        return delete_selected(args, session).await;
+    }
     let mut first = None;
     for key in keys(args, session)? {
         let deleted = match key {
@@ -30,6 +33,35 @@ pub(super) async fn run(args: &args::Delete, session: &Session) -> Result<Exit, 
         };
         match deleted {
             Ok(line) => terminal::print(&line),
+            Err(failure) => {
+                terminal::note(&failure.to_string());
+                first = first.or(Some(failure.exit));
+            }
+        }
+    }
+    Ok(first.unwrap_or(Exit::Ok))
+}
+
+/// Everything that a selection finds: the servers delete it, page by page.
+async fn delete_selected(args: &args::Delete, session: &Session) -> Result<Exit, Failure> {
+    let Target::All(kind) = target::parse(&args.what)? else {
+        return Err(Failure::bad_input("cannot delete", "names and a selection do not go together"));
+    };
+    let what = || format!("cannot delete {}", kind.plural());
+    let namespace = if kind.is_namespaced() { &*session.namespace } else { "" };
+    let text = |option: &Option<String>| option.clone().unwrap_or_default();
+    let query = Query::all(kind).in_namespace(namespace).labels(text(&args.labels)).fields(text(&args.fields));
+    let options = CollectionOptions {
+        propagation: args.cascade.into(),
+        grace_period_seconds: args.grace_period,
+        dry_run: args.dry_run.is_dry(),
+    };
+    let found = terminal::waiting("deleting", session.client.delete_collection(&query, &options)).await;
+    let mut first = None;
+    for item in found.map_err(|error| Failure::from_client(what(), &error))? {
+        let Some(key) = item.key.as_ref().and_then(|key| Key::try_from(key).ok()) else { continue };
+        match wait_until_gone(&key, &item.uid, item.gone, args, session).await {
+            Ok(word) => terminal::print(&format!("{}/{} {word}\n", key.kind.plural(), key.name)),
             Err(failure) => {
                 terminal::note(&failure.to_string());
                 first = first.or(Some(failure.exit));
@@ -57,19 +89,37 @@ fn keys(args: &args::Delete, session: &Session) -> Result<Vec<Result<Key, Failur
 /// What became of it, in one word.
 async fn delete(key: &Key, args: &args::Delete, session: &Session) -> Result<&'static str, Failure> {
     let what = || format!("cannot delete {key}");
-    let options = DeleteOptions { grace_period_seconds: args.grace_period, ..DeleteOptions::default() };
+    let options = DeleteOptions {
+        grace_period_seconds: args.grace_period,
+        propagation: args.cascade.into(),
+        dry_run: args.dry_run.is_dry(),
+        ..DeleteOptions::default()
+    };
     let deleted = match terminal::waiting("deleting", session.client.delete(key, &options)).await {
         Err(Error::NotFound(_)) if args.ignore_not_found => return Ok("not found"),
         deleted => deleted.map_err(|error| Failure::from_client(what(), &error))?,
     };
-    if deleted.gone {
-        return Ok("deleted");
-    }
-    if args.no_wait {
-        return Ok("is being deleted");
-    }
     let uid = deleted.object.metadata().map(|metadata| metadata.uid.clone()).unwrap_or_default();
-    let gone = gone(&session.client, key, &uid, args.wait_timeout);
+    wait_until_gone(key, &uid, deleted.gone, args, session).await
+}
+
+/// Waits if something must still happen, and if that is wanted; what became of it, in words.
+async fn wait_until_gone(
+    key: &Key,
+    uid: &str,
+    gone_already: bool,
+    args: &args::Delete,
+    session: &Session,
+) -> Result<&'static str, Failure> {
+    let what = || format!("cannot delete {key}");
+    match (args.dry_run.is_dry(), gone_already, args.no_wait) {
+        (true, true, _) => return Ok("deleted (dry run)"),
+        (true, false, _) => return Ok("is being deleted (dry run)"),
+        (false, true, _) => return Ok("deleted"),
+        (false, false, true) => return Ok("is being deleted"),
+        (false, false, false) => {}
+    }
+    let gone = gone(&session.client, key, uid, args.wait_timeout);
     let gone = terminal::waiting(&format!("waiting until {}/{} is gone", key.kind.plural(), key.name), gone).await;
     match gone.map_err(|error| Failure::from_client(what(), &error))? {
         true => Ok("deleted"),

@@ -13,6 +13,7 @@ use boss_proto::{
 use tokio::time::timeout;
 
 use crate::{
+    args,
     commands::{apply, delete, manifests},
     dev::Local,
     failure::{Exit, Failure},
@@ -36,7 +37,7 @@ async fn show(file: &Path, session: &Session, started: Duration) -> Result<(), F
     let what = || format!("cannot run the example {}", file.display());
     let files = [file.to_owned()];
     remove_finished(&files, session).await?;
-    let (keys, failed) = apply::apply_files(&files, session).await;
+    let (keys, failed) = apply::apply_files(&args::Apply::plain(files.to_vec()), session).await;
     if let Some(exit) = failed {
         return Err(Failure::new(exit, what(), "see above"));
     }
