@@ -131,7 +131,7 @@ async fn every_write_of_a_stream_has_one_effect_though_leaders_die() {
     cluster.wait_for_server(leader).await;
     let listed =
         client.list(&Query::all(Kind::ServiceAccount).in_namespace("default")).await.expect("it works").objects;
-    let names: BTreeSet<String> = listed.iter().map(name_of).collect();
+    let names: BTreeSet<String> = listed.iter().map(|object| name_of(object.metadata()).to_owned()).collect();
     assert_eq!((listed.len(), names.len()), (WRITES, WRITES));
     let generations = listed.iter().filter_map(v1::Object::metadata).map(|metadata| metadata.generation);
     assert!(generations.into_iter().all(|generation| generation == 1));

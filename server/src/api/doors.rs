@@ -123,7 +123,7 @@ pub enum Pace {
 }
 
 /// Methods of objects that are streams of other calls.
-const STREAMS_OF_CALLS: [&str; 1] = ["/boss.v1.Registry/Write"];
+const STREAMS_OF_CALLS: [&str; 1] = ["/boss.v1.Registry/WriteStream"];
 
 /// What the method's calls wait for.
 #[must_use]

@@ -10,13 +10,7 @@ use boss_proto::{
 use boss_raft::Leadership;
 
 use super::{Attempt, Error, Reply, Writes};
-use crate::{
-    admission::{Action, Write},
-    api::status,
-    auth::Identity,
-    metric_definitions as metric,
-    turns::Purpose,
-};
+use crate::{admission::Write, api::status, auth::Identity, metric_definitions as metric, turns::Purpose};
 
 /// A leader that says nothing for so long is gone or cut off; whether it did the write is then unknown.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,7 +76,11 @@ impl Writes {
         if self.leader() != Some(self.0.id) {
             return Err(Error::NotLeader);
         }
-        let purpose = if matches!(write.action, Action::Delete(_)) { Purpose::Delete } else { Purpose::Other };
+        let purpose = if matches!(write, Write::Delete(_) | Write::DeleteCollection(_)) {
+            Purpose::Delete
+        } else {
+            Purpose::Other
+        };
         let _turn = self.0.turns.writes.enter(&identity, purpose).await?;
         match self.admit_and_propose(&identity, &write).await? {
             Attempt::Done(reply) => Ok(*reply),
