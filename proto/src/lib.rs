@@ -1,6 +1,7 @@
 //! The data model of Boss: generated messages, their JSON and YAML form, typed names and limits.
 //! Knows no network, no storage, no clock.
 
+pub mod encoded;
 pub mod ids;
 pub mod intent;
 pub mod key;
