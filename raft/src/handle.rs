@@ -42,7 +42,7 @@ use crate::{
     state::{Interest, Outcome, View},
     storage::{Published, StateMachine},
     types::{Address, Member, TypeConfig},
-    watch::Watcher,
+    watch::{Fanout, Watcher},
 };
 use proposals::Proposals;
 
@@ -71,6 +71,7 @@ struct Inner {
     peers: Peers,
     roster: Roster,
     reads: Reads,
+    fanout: Fanout,
     proposals: Proposals,
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<Revision>,
@@ -164,7 +165,12 @@ impl Handle {
     /// Every event after `from` that concerns `interest`, in order, once.
     #[must_use]
     pub fn watch(&self, interest: Interest, from: Revision) -> Watcher {
-        Watcher::new(self.0.published.clone(), interest, from, self.0.stopping.clone())
+        Watcher::new(self.0.published.clone(), &self.0.fanout, interest, from)
+    }
+
+    /// Has every watcher look around, whatever it waits for.
+    pub fn wake_watchers(&self) {
+        self.0.fanout.wake_all();
     }
 
     /// This server's own figures.

@@ -32,6 +32,8 @@ pub const READ_ROUND_READS: &str = "boss_raft_read_round_reads";
 pub const READ_ROUND_SECONDS: &str = "boss_raft_read_round_seconds";
 /// Linearizable reads that were answered.
 pub const READS: &str = "boss_raft_linearizable_reads_total";
+/// Times that an event woke a watcher that it concerns.
+pub const WATCHERS_WOKEN: &str = "boss_raft_watchers_woken_total";
 /// The current term.
 pub const TERM: &str = "boss_raft_term";
 /// Whether this server leads.
@@ -127,6 +129,7 @@ pub const ALL: &[Definition] = &[
     gauge(OBJECTS, "Objects in the registry."),
     gauge(REVISION, "The registry's revision, as applied here."),
     counter(PEER_CALLS_REFUSED, "Calls from peers that were refused."),
+<<<<<<< HEAD
     histogram(PEER_ROUND_TRIP_SECONDS, "Round trip of a heartbeat to another server.").labelled(&["peer"]),
     gauge(DISK_FREE_BYTES, "Bytes free on the file system of the data folder, without the reserve."),
     gauge(DISK_FULL, "1 while the disk is below its reserve and this server takes no writes, else 0."),

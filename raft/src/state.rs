@@ -22,7 +22,7 @@ pub(crate) mod testing;
 
 pub use apply::{Applied, Position, apply, preview};
 pub use digest::Digest;
-pub use history::{Event, EventKind, Expired, History, Interest};
+pub use history::{Event, EventId, EventKind, Expired, Found, History, Interest};
 pub use limits::Limits;
 pub use outcome::{Outcome, Part, Rejection};
 pub use record::Record;

@@ -15,7 +15,7 @@ mod writer;
 
 pub use home::{Home, SledHome};
 pub use memory::MemoryStorage;
-pub use published::{Applied, Events, Published};
+pub use published::{Applied, Published};
 pub use restore::{OpenError, OpenOptions};
 pub use sled_store::SledStorage;
 pub use snapshot::{SnapshotFile, SnapshotReceiver};

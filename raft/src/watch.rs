@@ -1,19 +1,24 @@
-//! A watcher is a cursor into the shared history, woken by notification; it has no queue of its own, so a slow one
-//! slows nobody. Knows no filter beyond kind, namespace, node and name.
+//! A watcher is a cursor into the shared history, woken when something happened that concerns it; it has no queue of
+//! its own, so a slow one slows nobody. Knows no filter beyond kind, namespace, node and name.
 
-use std::sync::Arc;
+mod fanout;
 
-use boss_proto::ids::Revision;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
-use crate::{
-    state::{Event, Interest},
-    storage::{Applied, Published},
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
-/// Events that one call returns at most: what a caller must hold and encode before it looks at its own back-pressure.
-const EVENTS_MAX: usize = 256;
+use boss_proto::ids::Revision;
+
+pub(crate) use self::fanout::Fanout;
+use self::fanout::Seat;
+use crate::{
+    state::{Event, Interest, View},
+    storage::Published,
+};
+
+/// Events that one look takes at most: what a watcher that does not go on reading may hold.
+const EVENTS_MAX: usize = 64;
 
 /// Why a watcher has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,41 +37,64 @@ pub enum WatchError {
 /// Yields the events after a revision, in order, once.
 pub struct Watcher {
     published: Published,
-    applied: watch::Receiver<Applied>,
-    interest: Interest,
+    seat: Seat,
     position: Revision,
-    stopping: CancellationToken,
+    /// Whether everything up to the last look was taken.
+    caught_up: bool,
 }
 
 impl Watcher {
-    pub(crate) fn new(published: Published, interest: Interest, from: Revision, stopping: CancellationToken) -> Self {
-        let applied = published.applied();
-        Self { published, applied, interest, position: from, stopping }
+    pub(crate) fn new(published: Published, fanout: &Fanout, interest: Interest, from: Revision) -> Self {
+        Self { published, seat: fanout.seat(interest), position: from, caught_up: false }
     }
 
     /// Waits for the next events that concern the watcher; never empty. May be dropped and called again: the
     /// position moves only when events are returned or when there were none.
     pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchError> {
-        loop {
-            // Seen before the look: what is applied after it wakes this watcher again.
-            self.applied.mark_unchanged();
-            let found = self.published.events(&self.interest, self.position, EVENTS_MAX);
-            let found = found.map_err(|expired| WatchError::Expired { current: expired.current })?;
-            self.position = found.position;
-            if !found.events.is_empty() {
-                return Ok(found.events);
+        std::future::poll_fn(|cx| {
+            loop {
+                ready!(self.poll_news(cx))?;
+                let events = self.take(&self.published.view())?;
+                if !events.is_empty() {
+                    return Poll::Ready(Ok(events));
+                }
             }
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return Err(WatchError::Closed),
-                changed = self.applied.changed() => changed.map_err(|_| WatchError::Closed)?,
-            }
+        })
+        .await
+    }
+
+    /// Ready when there may be something to [`Watcher::take`].
+    pub fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WatchError>> {
+        let news = self.seat.poll_news(cx);
+        if self.seat.is_closed() {
+            return Poll::Ready(Err(WatchError::Closed));
         }
+        match news {
+            // The events in between concern others: they need not be looked through.
+            Poll::Ready(after) if self.caught_up => self.position = self.position.max(after),
+            Poll::Pending if self.caught_up => return Poll::Pending,
+            Poll::Ready(_) | Poll::Pending => {}
+        }
+        self.caught_up = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next events in a view, a bounded number of them; none when there are none up to it. When there may be
+    /// more, the next [`Watcher::poll_news`] is ready.
+    pub fn take(&mut self, view: &View) -> Result<Vec<Arc<Event>>, WatchError> {
+        let found = view.events_after(self.position, self.seat.interest(), EVENTS_MAX);
+        let found = found.map_err(|expired| WatchError::Expired { current: expired.current })?;
+        self.caught_up = !found.more;
+        self.position = self.position.max(found.position);
+        Ok(found.events)
     }
 
     /// Up to here everything was delivered: what a bookmark says.
     #[must_use]
-    pub fn position(&self) -> Revision {
+    pub fn position(&mut self) -> Revision {
+        if self.caught_up && let Some(quiet) = self.seat.quiet_until() {
+            self.position = self.position.max(quiet);
+        }
         self.position
     }
 }

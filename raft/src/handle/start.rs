@@ -28,6 +28,7 @@ use crate::{
     state,
     storage::{OpenOptions, Published, StateMachine, StoreLimits},
     types::TypeConfig,
+    watch::Fanout,
 };
 
 /// An append without an answer for this many longest election timeouts means that the peer hangs; its disk may well
@@ -104,6 +105,7 @@ async fn start_in(
         peers,
         roster,
         reads,
+        fanout: Fanout::new(),
         tasks,
     };
     spawn_tasks(&inner, clock, config.limits.clone());
@@ -184,6 +186,12 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
     spawn(&inner.tasks, "leadership", OnExit::Log, watch_leadership(raft.clone(), published.clone(), seen));
 
     spawn(&inner.tasks, "members", OnExit::Log, watch_members(raft.clone(), inner.roster.clone()));
+    let (fanout, watched, stopping) = (inner.fanout.clone(), published.clone(), inner.stopping.clone());
+    inner.tasks.spawn("watch-fanout", OnExit::Log, async move {
+        stopping.run_until_cancelled(fanout.run(&watched)).await;
+        fanout.close();
+    });
+
     let compaction = Compaction { raft: raft.clone(), log: inner.log.clone(), published, clock, limits };
     spawn(&inner.tasks, "compaction", OnExit::Log, compaction.run());
 

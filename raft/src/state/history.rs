@@ -89,7 +89,7 @@ impl Event {
     }
 
     /// Nodes that it concerns: of the pod before and after.
-    fn nodes(&self) -> impl Iterator<Item = NodeName> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeName> {
         let now = self.record.bound_to();
         let before =
             self.previous.as_ref().and_then(|previous| previous.bound_to()).filter(|name| Some(name) != now.as_ref());
@@ -127,6 +127,20 @@ impl Interest {
             && self.node.as_ref().is_none_or(|node| event.nodes().any(|other| other == *node))
     }
 }
+
+/// Events of one interest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Oldest first.
+    pub events: Vec<Arc<Event>>,
+    /// Everything of interest up to here is among the events, or was before them: go on from it.
+    pub position: Revision,
+    /// Whether there are more after it.
+    pub more: bool,
+}
+
+/// Weight of the events that one look takes, in bytes: what a reader that stops reading keeps in memory.
+const LOOK_BYTES_MAX: usize = 256 * 1024;
 
 /// The history does not reach back to the asked revision any more: list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -187,28 +201,32 @@ impl History {
     }
 
     /// About `max` events of interest after `revision`, oldest first; more only to keep the events of one revision
-    /// together. Fewer than `max` means that there are no more. `current` is the registry's revision, for the error.
+    /// together, fewer when they are large. `current` is the registry's revision.
     pub fn after(
         &self,
         revision: Revision,
         interest: &Interest,
         max: usize,
         current: Revision,
-    ) -> Result<Vec<Arc<Event>>, Expired> {
+    ) -> Result<Found, Expired> {
         if revision < self.floor {
             return Err(Expired { current });
         }
+        let all = Found { events: Vec::new(), position: current.max(revision), more: false };
         let events = match &interest.node {
             Some(node) => self.by_node.get(node),
             None => self.by_kind.get(&interest.kind),
         };
-        let Some(events) = events else { return Ok(Vec::new()) };
-        let mut found: Vec<Arc<Event>> = Vec::new();
+        let Some(events) = events else { return Ok(all) };
+        let (mut found, mut bytes) = (all, 0);
         for event in later_in(events, revision).filter(|event| interest.matches(event)) {
-            if found.len() >= max && found.last().is_some_and(|last| last.revision != event.revision) {
+            let full = found.events.len() >= max || bytes >= LOOK_BYTES_MAX;
+            if let Some(last) = found.events.last().filter(|last| full && last.revision != event.revision) {
+                (found.position, found.more) = (last.revision, true);
                 break;
             }
-            found.push(event.clone());
+            bytes += event.bytes();
+            found.events.push(event.clone());
         }
         Ok(found)
     }

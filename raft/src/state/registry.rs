@@ -18,7 +18,7 @@ use super::{
     apply::Position,
     digest::Digest,
     feasible::Used,
-    history::{Event, EventId, Expired, History, Interest},
+    history::{Event, EventId, Expired, Found, History, Interest},
     limits::Limits,
     nodes::ByNode,
     owners::Owners,
@@ -238,14 +238,8 @@ impl Registry {
         &self.history
     }
 
-    /// About `max` events of interest after `revision`, oldest first; the events of one revision stay together. Fewer
-    /// than `max` means that there are no more up to [`Registry::revision`].
-    pub fn events_after(
-        &self,
-        revision: Revision,
-        interest: &Interest,
-        max: usize,
-    ) -> Result<Vec<Arc<Event>>, Expired> {
+    /// About `max` events of interest after `revision`, oldest first; the events of one revision stay together.
+    pub fn events_after(&self, revision: Revision, interest: &Interest, max: usize) -> Result<Found, Expired> {
         self.history.after(revision, interest, max, self.revision)
     }
 

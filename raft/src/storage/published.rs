@@ -12,7 +12,7 @@ use super::{
     snapshot::{Directory, SnapshotReceiver},
 };
 use crate::{
-    state::{Event, Expired, Interest, View},
+    state::View,
     types::LogId,
 };
 
@@ -23,15 +23,6 @@ pub struct Applied {
     pub log_id: Option<LogId>,
     /// The registry's revision after it.
     pub revision: Revision,
-}
-
-/// Events of one interest.
-#[derive(Debug, Clone)]
-pub struct Events {
-    /// Oldest first.
-    pub events: Vec<Arc<Event>>,
-    /// Everything of interest up to here is among the events: go on from it.
-    pub position: Revision,
 }
 
 /// The readers' side of the state machine; clones share it.
@@ -60,18 +51,6 @@ impl Published {
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Applied> {
         self.inner.applied.subscribe()
-    }
-
-    /// At most `max` events of interest after a revision.
-    pub fn events(&self, interest: &Interest, after: Revision, max: usize) -> Result<Events, Expired> {
-        let view = self.inner.view.load();
-        let events = view.events_after(after, interest, max)?;
-        let scanned_all = events.len() < max;
-        let position = match events.last() {
-            Some(last) if !scanned_all => last.revision,
-            _ => view.revision().max(after),
-        };
-        Ok(Events { events, position })
     }
 
     /// The last entry in the newest fsynced snapshot: nothing after it may be purged from the log.

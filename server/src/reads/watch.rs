@@ -1,33 +1,39 @@
 //! Watches: the whole selection first if asked for, then every event after a revision, in order, once. A watch is a
 //! cursor that its reader pulls; it has no queue, so that a slow reader costs nobody anything and expires by itself.
 
+mod initial;
 mod selection;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use boss_proto::{
     ids::{NodeName, Revision},
-    key::Key,
     kind::Kind,
     selector::{Field, Selector},
     v1::watch_event::Type,
 };
 use boss_raft::{
     Interest, Watcher,
-    state::{Event, Record, View},
+    state::{Record, View},
 };
 use futures_util::Stream;
+use tokio::time::Sleep;
 
+use self::initial::Initial;
 use super::{Error, OpenWatch, Reads, Rights, Shared};
-use crate::{auth::Identity, metric_definitions as metric};
+use crate::auth::Identity;
 
-/// How often rights, credentials and contact of an idle watch are looked at again. Rights are also looked at before
-/// anything is told.
-const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// An idle watch hears how far the registry has come after so long.
+/// An idle watch looks at its credential and hears how far the registry has come so often. Rights are also looked at
+/// before anything is told.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
-/// Objects of the initial list that are prepared at once.
-const INITIAL_CHUNK: usize = 128;
 
 /// What a caller wants to follow.
 #[derive(Debug, Clone)]
@@ -87,7 +93,7 @@ impl Reads {
     }
 }
 
-/// An open watch.
+/// An open watch: a stream that ends after its first error.
 pub struct Watch {
     shared: Arc<Shared>,
     _open: OpenWatch,
@@ -98,16 +104,13 @@ pub struct Watch {
     pending: VecDeque<Delivery>,
     /// Revision of the rules that the rights were last checked against.
     checked_epoch: u64,
+    /// How often the server had lost contact when the watch was opened.
+    losses: u64,
     /// The last position that the reader has heard of.
     told: Revision,
-    told_at: Duration,
-}
-
-/// What is left of the initial list.
-struct Initial {
-    view: View,
-    query: WatchQuery,
-    after: Option<Key>,
+    /// Set anew only when it goes off: an event costs no timer.
+    alarm: Pin<Box<Sleep>>,
+    ended: bool,
 }
 
 impl Watch {
@@ -123,95 +126,80 @@ impl Watch {
         Self {
             watcher: shared.raft.watch(interest, from),
             checked_epoch: view.admission_epoch(&rights.namespace),
+            losses: shared.contact.losses(),
             told: from,
-            told_at: shared.clock.monotonic(),
             selector: query.selector.clone(),
-            initial: query.from.is_none().then_some(Initial { view, query, after: None }),
+            initial: query.from.is_none().then(|| Initial::new(view, query)),
             pending: VecDeque::new(),
+            alarm: Box::pin(tokio::time::sleep(BOOKMARK_INTERVAL)),
+            ended: false,
             _open: open,
             shared,
             rights,
         }
     }
 
-    /// As a stream; it ends after its first error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Delivery, Error>> + Send {
-        futures_util::stream::unfold(Some(self), |watch| async move {
-            let mut watch = watch?;
-            match watch.next().await {
-                Ok(delivery) => Some((Ok(delivery), Some(watch))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-    }
-
-    /// The next thing to tell. Cancelling it loses nothing.
-    pub async fn next(&mut self) -> Result<Delivery, Error> {
+    /// The next thing to tell, as far as it is there.
+    fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
         loop {
             if let Some(delivery) = self.pending.pop_front() {
                 self.note(&delivery);
-                return Ok(delivery);
+                return Poll::Ready(Ok(delivery));
             }
             if self.initial.is_some() {
-                self.check_rights()?;
+                self.check(&self.shared.raft.view())?;
                 self.continue_initial_list();
-                continue;
-            }
-            tokio::select! {
-                events = self.watcher.next() => {
-                    let events = events?;
-                    self.check_rights()?;
-                    self.take(&events);
-                }
-                () = tokio::time::sleep(CHECK_INTERVAL) => self.look_around().await?,
+            } else if self.watcher.poll_news(cx)?.is_ready() {
+                self.take_events()?;
+            } else if self.alarm.as_mut().poll(cx).is_ready() {
+                self.alarm.as_mut().reset(tokio::time::Instant::now() + BOOKMARK_INTERVAL);
+                self.look_around()?;
+            } else {
+                return Poll::Pending;
             }
         }
     }
 
-    fn take(&mut self, events: &[Arc<Event>]) {
-        let selected = events.iter().filter_map(|event| selection::seen(event, &self.selector));
-        self.pending.extend(selected);
+    fn take_events(&mut self) -> Result<(), Error> {
+        // Rights and events of one view: a right that was taken away covers nothing that came after.
+        let view = self.shared.raft.view();
+        self.check(&view)?;
+        let events = self.watcher.take(&view)?;
+        let seen = events.iter().filter_map(|event| selection::seen(event, &self.selector, &self.shared.departures));
+        self.pending.extend(seen);
+        Ok(())
     }
 
     fn note(&mut self, delivery: &Delivery) {
         let revision = match delivery {
             Delivery::Event { revision, .. } => {
-                metrics::counter!(metric::WATCH_EVENTS).increment(1);
+                self.shared.watch_events.increment(1);
                 *revision
             }
             Delivery::Bookmark { revision, .. } => *revision,
         };
         self.told = self.told.max(revision);
-        self.told_at = self.shared.clock.monotonic();
     }
 
-    async fn look_around(&mut self) -> Result<(), Error> {
-        self.check_rights()?;
-        self.check_contact().await?;
-        let position = self.watcher.position();
-        let idle = self.shared.clock.monotonic().saturating_sub(self.told_at);
-        if position > self.told && idle >= BOOKMARK_INTERVAL {
-            self.pending.push_back(Delivery::Bookmark { revision: position, initial_list_end: false });
+    fn look_around(&mut self) -> Result<(), Error> {
+        self.check(&self.shared.raft.view())?;
+        let revision = self.watcher.position();
+        if revision > self.told {
+            self.pending.push_back(Delivery::Bookmark { revision, initial_list_end: false });
         }
         Ok(())
     }
 
-    /// A watch on a server that is cut off would be silent for ever, and could not learn that its right is gone. The
-    /// first watch that finds it too long ago asks, for all of them.
-    async fn check_contact(&self) -> Result<(), Error> {
-        if self.shared.contact.is_fresh() || self.shared.confirmed().await.is_ok() {
-            return Ok(());
-        }
-        if self.shared.contact.is_lost() { Err(Error::NoLeader) } else { Ok(()) }
-    }
-
-    /// Rights can be taken away and credentials end while the stream is open.
-    fn check_rights(&mut self) -> Result<(), Error> {
+    /// Rights can be taken away, credentials end and contact be lost while the stream is open.
+    fn check(&mut self, view: &View) -> Result<(), Error> {
         self.shared.authenticator.check_not_expired(&self.rights.identity)?;
-        let view = self.shared.raft.view();
+        // A server that is cut off cannot learn of revocations.
+        if self.shared.contact.losses() != self.losses {
+            return Err(Error::NoLeader);
+        }
         let epoch = view.admission_epoch(&self.rights.namespace);
         if epoch != self.checked_epoch {
-            self.rights.check_roles(&view)?;
+            self.rights.check_roles(view)?;
             self.checked_epoch = epoch;
         }
         Ok(())
@@ -219,34 +207,27 @@ impl Watch {
 
     fn continue_initial_list(&mut self) {
         let Some(mut initial) = self.initial.take() else { return };
-        let revision = initial.view.revision();
-        let (records, last) = initial.chunk();
+        let part = initial.part();
         let added = |record: Arc<Record>| Delivery::Event { kind: Type::Added, revision: record.revision, record };
-        self.pending.extend(records.into_iter().map(added));
-        match last {
-            Some(last) => {
-                initial.after = Some(last);
-                self.initial = Some(initial);
-            }
-            None => self.pending.push_back(Delivery::Bookmark { revision, initial_list_end: true }),
+        self.pending.extend(part.records.into_iter().map(added));
+        if part.more {
+            self.initial = Some(initial);
+        } else {
+            self.pending.push_back(Delivery::Bookmark { revision: initial.revision(), initial_list_end: true });
         }
     }
 }
 
-impl Initial {
-    /// Selected objects of the next part of the list, and the last key looked at unless the list is through.
-    fn chunk(&self) -> (Vec<Arc<Record>>, Option<Key>) {
-        let namespace = self.query.namespace.as_deref();
-        let mut records: Box<dyn Iterator<Item = &Arc<Record>> + Send> = match &self.after {
-            Some(after) => Box::new(self.view.list_after(after, self.query.kind, namespace)),
-            None => Box::new(self.view.list(self.query.kind, namespace)),
-        };
-        let chunk: Vec<_> = records.by_ref().take(INITIAL_CHUNK).cloned().collect();
-        let last = if chunk.len() == INITIAL_CHUNK { chunk.last().map(|record| record.key.clone()) } else { None };
-        let wanted = |record: &Arc<Record>| {
-            self.query.name.as_ref().is_none_or(|name| *name == record.key.name)
-                && self.query.selector.matches(&record.object)
-        };
-        (chunk.into_iter().filter(wanted).collect(), last)
+impl Stream for Watch {
+    type Item = Result<Delivery, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let watch = self.get_mut();
+        if watch.ended {
+            return Poll::Ready(None);
+        }
+        let polled = watch.poll_delivery(cx);
+        watch.ended = matches!(polled, Poll::Ready(Err(_)));
+        polled.map(Some)
     }
 }

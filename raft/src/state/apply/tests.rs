@@ -197,7 +197,8 @@ proptest! {
         let interest = Interest::in_kind(Kind::Pod);
         match now.events_after(view.revision(), &interest, usize::MAX) {
             Err(_) => prop_assert!(view.revision() < now.history().floor()),
-            Ok(events) => {
+            Ok(found) => {
+                let events = found.events;
                 let mut pods: std::collections::BTreeMap<_, _> =
                     view.list(Kind::Pod, None).map(|record| (record.key.clone(), record.clone())).collect();
                 let mut last = (view.revision(), u32::MAX);

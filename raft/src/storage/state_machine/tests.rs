@@ -174,9 +174,11 @@ async fn readers_see_what_was_applied() {
     let now = *applied.borrow_and_update();
     assert_eq!((now.log_id, now.revision), (Some(log_id(cluster.index())), cluster.state.revision()));
     let interest = Interest::in_kind(boss_proto::kind::Kind::Pod);
-    let first = running.published.events(&interest, Revision::ZERO, 2).unwrap();
-    let rest = running.published.events(&interest, first.position, 2).unwrap();
-    assert_eq!((first.events.len(), rest.events.len(), rest.position), (2, 1, cluster.state.revision()));
+    let view = running.published.view();
+    let first = view.events_after(Revision::ZERO, &interest, 2).unwrap();
+    let rest = view.events_after(first.position, &interest, 2).unwrap();
+    assert_eq!((first.events.len(), first.more, rest.events.len(), rest.more), (2, true, 1, false));
+    assert_eq!(rest.position, cluster.state.revision());
     running.stop().await;
 }
 
