@@ -108,6 +108,7 @@ pub const ALL: &[Definition] = &[
     histogram(READ_ROUND_READS, "Reads that shared one confirmation round."),
     histogram(READ_ROUND_SECONDS, "Time of one confirmation round."),
     counter(READS, "Linearizable reads that were answered."),
+    counter(WATCHERS_WOKEN, "Times that an event woke a watcher that it concerns."),
     gauge(TERM, "The current term."),
     gauge(IS_LEADER, "1 on the leader, 0 elsewhere."),
     gauge(HAS_LEADER, "1 while this server knows a leader, else 0."),
@@ -129,7 +130,6 @@ pub const ALL: &[Definition] = &[
     gauge(OBJECTS, "Objects in the registry."),
     gauge(REVISION, "The registry's revision, as applied here."),
     counter(PEER_CALLS_REFUSED, "Calls from peers that were refused."),
-<<<<<<< HEAD
     histogram(PEER_ROUND_TRIP_SECONDS, "Round trip of a heartbeat to another server.").labelled(&["peer"]),
     gauge(DISK_FREE_BYTES, "Bytes free on the file system of the data folder, without the reserve."),
     gauge(DISK_FULL, "1 while the disk is below its reserve and this server takes no writes, else 0."),

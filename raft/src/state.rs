@@ -8,15 +8,18 @@ pub mod digest;
 pub mod feasible;
 pub mod finalizers;
 pub mod history;
+mod indexes;
 mod limits;
 mod nodes;
 pub mod outcome;
 pub mod owners;
+pub mod past;
 pub mod rbac;
 pub mod record;
 pub mod registry;
 pub mod requests;
 pub mod rows;
+mod select;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -25,5 +28,7 @@ pub use digest::Digest;
 pub use history::{Event, EventId, EventKind, Expired, Found, History, Interest};
 pub use limits::Limits;
 pub use outcome::{Outcome, Part, Rejection};
+pub use past::PastError;
 pub use record::Record;
 pub use registry::{Change, Registry, State, View};
+pub use select::Candidates;

@@ -133,7 +133,7 @@ impl App {
                 turns: turns.clone(),
                 clock: clock.clone(),
             }),
-            reads: Reads::new(raft.clone(), authenticator.clone(), clock),
+            reads: Reads::new(raft.clone(), authenticator.clone(), clock, &groups.serving),
             raft: raft.clone(),
             peers,
             sessions: sessions.clone(),

@@ -5,6 +5,7 @@ mod error;
 mod list;
 mod pages;
 mod rights;
+mod token;
 mod watch;
 
 use std::sync::{
@@ -12,10 +13,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use boss_base::clock::Clock;
+use boss_base::{
+    clock::Clock,
+    tasks::{OnExit, Tasks},
+};
 use boss_proto::{
     ids::Revision,
-    key::Key,
     kind::Kind,
     limits::WATCHES_MAX,
     selector::{BadSelector, Selector},
@@ -26,10 +29,12 @@ use boss_raft::{
     state::{Record, View, rbac::Attributes},
 };
 
-use self::{contact::Contact, pages::Pages};
+use metrics::Counter;
+
+use self::{contact::Contact, pages::Pages, watch::Departures};
 pub use self::{
     error::Error,
-    list::{ListQuery, Page},
+    list::{GetQuery, ListQuery, Page},
     rights::Rights,
     watch::{Delivery, Watch, WatchQuery},
 };
@@ -65,18 +70,31 @@ pub struct Reads(Arc<Shared>);
 struct Shared {
     raft: Handle,
     authenticator: Authenticator,
-    clock: Arc<dyn Clock>,
     pages: Pages,
     contact: Contact,
     watches: AtomicUsize,
+    departures: Departures,
+    watch_events: Counter,
 }
 
 impl Reads {
     /// The door for all reads of this server.
     #[must_use]
-    pub fn new(raft: Handle, authenticator: Authenticator, clock: Arc<dyn Clock>) -> Self {
-        let (pages, contact) = (Pages::new(clock.clone()), Contact::new(clock.clone()));
-        Self(Arc::new(Shared { raft, authenticator, clock, pages, contact, watches: AtomicUsize::new(0) }))
+    pub fn new(raft: Handle, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: &Tasks) -> Self {
+        let shared = Arc::new(Shared {
+            raft,
+            authenticator,
+            pages: Pages::new(clock.clone()),
+            contact: Contact::new(clock),
+            watches: AtomicUsize::new(0),
+            departures: Departures::default(),
+            watch_events: metrics::counter!(crate::metric_definitions::WATCH_EVENTS),
+        });
+        let (keeper, token) = (shared.clone(), tasks.token());
+        tasks.spawn("contact", OnExit::StopProcess, async move {
+            token.run_until_cancelled(keeper.keep_contact()).await;
+        });
+        Self(shared)
     }
 
     /// The registry as last applied here; for decisions that apply checks again.
@@ -91,6 +109,7 @@ impl Reads {
             Consistency::Linearizable => self.0.confirmed().await,
             Consistency::Local(revision) => {
                 // A server that is cut off cannot learn of revocations.
+                // And after a start nothing is shown before one linearizable read has worked.
                 if !self.0.contact.is_fresh() {
                     self.0.confirmed().await?;
                 }
@@ -99,20 +118,34 @@ impl Reads {
         }
     }
 
-    /// One object, with the revision at which it was read.
-    pub async fn get(
-        &self,
-        identity: &Identity,
-        key: &Key,
-        consistency: Consistency,
-    ) -> Result<(Arc<Record>, Revision), Error> {
+    /// The registry as fresh as asked, at a revision or later.
+    async fn reaching(&self, consistency: Consistency, revision: Wanted) -> Result<View, Error> {
         let view = self.at(consistency).await?;
-        authorize(&view, identity, &Attributes::on("get", key))?;
-        let record = view.get(key);
-        node_authorizer::check_get(identity, key, record.map(|record| &**record))
+        if revision.revision <= view.revision() {
+            return Ok(view);
+        }
+        match consistency {
+            Consistency::Local(_) => Ok(self.0.raft.at_least(revision.revision).await?),
+            Consistency::Linearizable => {
+                let problem = format!("is ahead of the registry, which is at revision {}", view.revision());
+                Err(Refusal::invalid(revision.field, problem, "ask for a revision that has been").into())
+            }
+        }
+    }
+
+    /// One object, with the revision at which it was read. Rights are those of now, also when the object is as it
+    /// was.
+    pub async fn get(&self, identity: &Identity, query: GetQuery) -> Result<(Arc<Record>, Revision), Error> {
+        let GetQuery { key, consistency, at } = query;
+        let wanted = Wanted { field: "atRevision", revision: at.unwrap_or_default() };
+        let view = self.reaching(consistency, wanted).await?;
+        authorize(&view, identity, &Attributes::on("get", &key))?;
+        let revision = at.unwrap_or_else(|| view.revision());
+        let record = view.get_at(&key, revision)?;
+        node_authorizer::check_get(identity, &key, record.map(|record| &**record))
             .map_err(|reason| Refusal::Forbidden { reason })?;
-        let record = record.ok_or_else(|| Error::NotFound { key: key.clone() })?;
-        Ok((record.clone(), view.revision()))
+        let record = record.ok_or(Error::NotFound { key })?;
+        Ok((record.clone(), revision))
     }
 
     fn open_watch(&self) -> Result<OpenWatch, Error> {
@@ -128,10 +161,36 @@ impl Reads {
 impl Shared {
     /// A linearizable view; it also shows that this server is not cut off.
     async fn confirmed(&self) -> Result<View, Error> {
+        let asked = self.contact.now();
         let view = self.raft.linearizable().await?;
-        self.contact.made();
+        self.contact.made(asked);
         Ok(view)
     }
+
+    /// Asks while watches are open and nobody else does, and ends the watches of a server that is cut off: they would
+    /// be silent for ever, and could not learn that their right is gone.
+    async fn keep_contact(&self) {
+        loop {
+            tokio::time::sleep(contact::ASK_INTERVAL).await;
+            if self.watches.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            if self.contact.is_ageing() {
+                // Its failure is seen in the age of the contact.
+                drop(tokio::time::timeout(self.contact.left(), self.confirmed()).await);
+            }
+            if self.contact.lose_if_old() {
+                tracing::debug!("no leader could be reached for too long, so watches end");
+                self.raft.wake_watchers();
+            }
+        }
+    }
+}
+
+/// A revision that a caller names, and the field with which it does.
+struct Wanted {
+    field: &'static str,
+    revision: Revision,
 }
 
 /// One open watch's share of the limit.

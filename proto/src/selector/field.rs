@@ -98,6 +98,13 @@ impl Field {
         self.value(object) == wanted
     }
 
+    /// Every value that the object has in the field; an owner's uid is one of several.
+    pub fn values(self, object: &v1::Object) -> impl Iterator<Item = &str> {
+        let owners = object.metadata().filter(|_| self == Field::OwnerUid).into_iter();
+        let owners = owners.flat_map(|metadata| &metadata.owner_references).map(|owner| owner.uid.as_str());
+        owners.chain((self != Field::OwnerUid).then(|| self.value(object)))
+    }
+
     /// Empty when the object has no such field.
     fn value(self, object: &v1::Object) -> &str {
         let metadata = object.metadata();

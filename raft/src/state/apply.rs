@@ -131,11 +131,8 @@ enum Standing {
 fn commit(state: &mut State, record: &Arc<Record>, standing: Standing, changes: &mut Vec<Change>) {
     let registry = &mut state.registry;
     registry.revision = record.revision;
-    let previous = registry.take_object(&record.key);
     let now = (standing == Standing::Stands).then(|| record.clone());
-    if let Some(record) = &now {
-        registry.put_object(record.clone());
-    }
+    let previous = registry.replace_object(&record.key, now.clone());
     registry.change_rules(previous.as_deref(), now.as_deref());
     registry.note_owners(previous.as_deref(), now.as_deref(), record.revision);
     changes.push(Change::Object { key: record.key.clone(), now: now.clone() });

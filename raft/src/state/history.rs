@@ -236,6 +236,11 @@ impl History {
         later_in(&self.all, revision)
     }
 
+    /// The events of one kind after `revision`, oldest first.
+    pub fn of_kind_after(&self, kind: Kind, revision: Revision) -> impl Iterator<Item = &Arc<Event>> {
+        self.by_kind.get(&kind).into_iter().flat_map(move |events| later_in(events, revision))
+    }
+
     /// Every event, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
         self.all.values()

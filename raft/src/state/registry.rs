@@ -19,6 +19,7 @@ use super::{
     digest::Digest,
     feasible::Used,
     history::{Event, EventId, Expired, Found, History, Interest},
+    indexes::Indexes,
     limits::Limits,
     nodes::ByNode,
     owners::Owners,
@@ -65,6 +66,7 @@ pub struct Registry {
     objects: Objects,
     pods: ByNode,
     owners: Owners,
+    indexes: Indexes,
     history: History,
     requests: Requests,
     epochs: Epochs,
@@ -77,7 +79,7 @@ pub struct Registry {
     limits: Limits,
 }
 
-type Objects = Ordered<Key, Arc<Record>>;
+type Objects = Ordered<Arc<Key>, Arc<Record>>;
 type Epochs = Ordered<String, Revision>;
 
 /// An ordered persistent map with a `Default`, which the library's sync form has not.
@@ -196,6 +198,27 @@ impl Registry {
             .map(|(_, record)| record)
     }
 
+    /// Objects of a range of keys.
+    pub(super) fn objects_in(
+        &self,
+        range: (Bound<Key>, Bound<Key>),
+    ) -> impl Iterator<Item = (&Key, &Arc<Record>)> + use<'_> {
+        self.objects.0.range(range).map(|(key, record)| (&**key, record))
+    }
+
+    /// Pods of a node in a range of keys.
+    pub(super) fn pods_on_node_in(
+        &self,
+        node: &NodeName,
+        range: (Bound<Key>, Bound<Key>),
+    ) -> impl Iterator<Item = (&Key, &Arc<Record>)> + use<'_> {
+        self.pods.get(node).into_iter().flat_map(move |entry| entry.pods.range(range.clone()))
+    }
+
+    pub(super) fn indexes(&self) -> &Indexes {
+        &self.indexes
+    }
+
     /// Pods bound to a node, in key order.
     pub fn pods_on_node(&self, node: &NodeName) -> impl Iterator<Item = &Arc<Record>> + use<'_> {
         self.pods.get(node).into_iter().flat_map(|entry| entry.pods.values())
@@ -259,20 +282,33 @@ impl Registry {
     // Changes. Each keeps the indexes and the hash in step; `apply` is the only caller beside the loader.
 
     pub(super) fn put_object(&mut self, record: Arc<Record>) {
-        self.take_object(&record.key);
-        self.digest = self.digest.plus(record.digest());
-        self.pods.add(&record);
-        self.owners.add(&record);
-        self.objects.0.insert_mut(record.key.clone(), record);
+        let key = record.key.clone();
+        self.replace_object(&key, Some(record));
     }
 
-    pub(super) fn take_object(&mut self, key: &Key) -> Option<Arc<Record>> {
-        let previous = self.objects.0.get(key)?.clone();
-        self.digest = self.digest.minus(previous.digest());
-        self.pods.remove(&previous);
-        self.owners.remove(&previous);
-        self.objects.0.remove_mut(key);
-        Some(previous)
+    /// What stands at a key from now on; returns what stood there before.
+    pub(super) fn replace_object(&mut self, key: &Key, now: Option<Arc<Record>>) -> Option<Arc<Record>> {
+        let stood = self.objects.0.get_key_value(key).map(|(key, record)| (key.clone(), record.clone()));
+        let (key, previous) = match stood {
+            Some((key, previous)) => (key, Some(previous)),
+            None => (Arc::new(key.clone()), None),
+        };
+        if let Some(previous) = &previous {
+            self.digest = self.digest.minus(previous.digest());
+            self.pods.remove(previous);
+            self.owners.remove(previous);
+        }
+        self.indexes.change(&key, previous.as_deref(), now.as_deref());
+        match now {
+            Some(record) => {
+                self.digest = self.digest.plus(record.digest());
+                self.pods.add(&record);
+                self.owners.add(&record);
+                self.objects.0.insert_mut(key, record);
+            }
+            None => drop(self.objects.0.remove_mut(&*key)),
+        }
+        previous
     }
 
     pub(super) fn note_owners(&mut self, before: Option<&Record>, now: Option<&Record>, revision: Revision) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use boss_proto::{
     FILE_DESCRIPTOR_SET,
+    encoded::registry_server::RegistryServer,
     ids::ClusterId,
     limits::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
         auth_server::AuthServer, cluster_server::ClusterServer, node_sessions_server::NodeSessionsServer,
-        pods_server::PodsServer, registry_server::RegistryServer,
+        pods_server::PodsServer,
     },
 };
 use boss_raft::{Handle, PeerId};

@@ -42,11 +42,16 @@ impl Contact {
         let asked_ms = u64::try_from(asked.as_millis()).unwrap_or(NEVER - 1);
         let later = |last_ms| (last_ms == NEVER || last_ms < asked_ms).then_some(asked_ms);
         // Refused when another read was asked for later: that one says more.
-        drop(self.last_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, later));
+        let _ = self.last_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
     }
 
     pub(super) fn is_fresh(&self) -> bool {
         self.age().is_some_and(|age| age < LOST_AFTER)
+    }
+
+    /// How long an attempt to keep it, or to regain it, may take.
+    pub(super) fn left(&self) -> Duration {
+        self.age().map_or(ASK_INTERVAL, |age| LOST_AFTER.saturating_sub(age)).max(ASK_INTERVAL)
     }
 
     /// Whether it will be lost soon unless somebody asks.

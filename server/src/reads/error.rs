@@ -1,7 +1,7 @@
 //! Why nothing can be shown.
 
 use boss_proto::{ids::Revision, key::Key};
-use boss_raft::{ReadError, WatchError};
+use boss_raft::{ReadError, WatchError, state::PastError};
 
 use crate::{admission, auth};
 
@@ -49,6 +49,15 @@ impl From<ReadError> for Error {
             ReadError::NoLeader => Self::NoLeader,
             ReadError::Behind { applied } => Self::Behind { applied },
             ReadError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<PastError> for Error {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::Expired { current } => Self::Expired { current },
+            PastError::Ahead { current } => Self::Behind { applied: current },
         }
     }
 }

@@ -1,24 +1,33 @@
 //! Lists: one page of one revision.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use boss_proto::{
-    ids::{NodeName, Revision},
+    ids::Revision,
+    key::Key,
     kind::Kind,
     limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX},
-    selector::{Field, Selector},
+    selector::Selector,
 };
-use boss_raft::state::{Record, View};
+use boss_raft::state::{Candidates, Record};
 use bytes::Bytes;
 
-use super::{Consistency, Error, Reads, Rights, pages::Token};
-use crate::{admission::Refusal, auth::Identity};
+use super::{Consistency, Error, Reads, Rights, Wanted, token::Token};
+use crate::auth::Identity;
 
 /// Encoded bytes of one page: far below the bound of a message, whatever the objects are.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// One object that a caller wants to see.
+#[derive(Debug, Clone)]
+pub struct GetQuery {
+    /// Where it stands.
+    pub key: Key,
+    /// How fresh.
+    pub consistency: Consistency,
+    /// As it was after this revision.
+    pub at: Option<Revision>,
+}
 
 /// What a caller wants to see.
 #[derive(Debug, Clone)]
@@ -35,6 +44,8 @@ pub struct ListQuery {
     pub page_token: Bytes,
     /// How fresh.
     pub consistency: Consistency,
+    /// As it was after this revision; a page token says it too, and first.
+    pub at: Option<Revision>,
 }
 
 /// One page of a list.
@@ -51,7 +62,12 @@ pub struct Page {
 impl Reads {
     /// One page. Rights are those of now, also when the page is of an older revision.
     pub async fn list(&self, identity: &Arc<Identity>, query: ListQuery) -> Result<Page, Error> {
-        let fresh = self.at(query.consistency).await?;
+        let token = Token::decode(&query.page_token)?;
+        let wanted = match (&token, query.at) {
+            (Some(token), _) => Wanted { field: "pageToken", revision: token.revision },
+            (None, at) => Wanted { field: "atRevision", revision: at.unwrap_or_default() },
+        };
+        let fresh = self.reaching(query.consistency, wanted).await?;
         let rights = Rights {
             identity: identity.clone(),
             verb: "list",
@@ -60,44 +76,32 @@ impl Reads {
             name: String::new(),
         };
         rights.check(&fresh, &query.selector)?;
-        let hash = query.hash();
-        let (view, token) = self.pinned(fresh, &query, hash)?;
-        let mut page = select(&view, &query, token.as_ref());
+        if let Some(token) = &token {
+            token.check(&query, fresh.incarnation(), fresh.revision())?;
+        }
+        let revision = token.as_ref().map(|token| token.revision).or(query.at).unwrap_or_else(|| fresh.revision());
+        // A view that is kept costs nothing to look into; every server can make up for it from the history.
+        let view = self.0.pages.find(revision).unwrap_or(fresh);
+        let after = token.map(|token| token.after);
+        let candidates = view.candidates_at(
+            revision,
+            query.kind,
+            query.namespace.as_deref(),
+            &query.selector,
+            after.as_ref(),
+        )?;
+        let mut page = select(candidates, &query);
         if let Some(last) = page.items.last().filter(|_| page.more) {
-            self.0.pages.keep(&view);
-            page.next = Token { revision: view.revision(), query: hash, after: last.key.clone() }.encode();
+            if view.revision() == revision {
+                self.0.pages.keep(&view);
+            }
+            page.next = Token::new(&query, view.incarnation(), revision, last.key.clone()).encode();
         }
-        Ok(Page { items: page.items, revision: view.revision(), next: page.next })
-    }
-
-    /// The view that the page is of, and where it begins.
-    fn pinned(&self, fresh: View, query: &ListQuery, hash: u64) -> Result<(View, Option<Token>), Error> {
-        if query.page_token.is_empty() {
-            return Ok((fresh, None));
-        }
-        let bad = |problem: &str| Refusal::invalid("pageToken", problem, "begin the list again");
-        let token = Token::decode(&query.page_token).ok_or_else(|| bad("is no page token"))?;
-        if token.query != hash {
-            return Err(bad("belongs to another list").into());
-        }
-        if fresh.revision() == token.revision {
-            return Ok((fresh, Some(token)));
-        }
-        let view = self.0.pages.find(token.revision).ok_or(Error::Expired { current: fresh.revision() })?;
-        Ok((view, Some(token)))
+        Ok(Page { items: page.items, revision, next: page.next })
     }
 }
 
 impl ListQuery {
-    fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.kind.hash(&mut hasher);
-        self.namespace.hash(&mut hasher);
-        self.selector.labels.to_string().hash(&mut hasher);
-        self.selector.fields.to_string().hash(&mut hasher);
-        hasher.finish()
-    }
-
     fn limit(&self) -> usize {
         if self.limit == 0 { LIST_PAGE_DEFAULT } else { self.limit.min(LIST_PAGE_MAX) }
     }
@@ -109,13 +113,10 @@ struct Selected {
     next: Bytes,
 }
 
-fn select(view: &View, query: &ListQuery, token: Option<&Token>) -> Selected {
+fn select(candidates: Candidates<'_>, query: &ListQuery) -> Selected {
     let mut selected = Selected { items: Vec::new(), more: false, next: Bytes::new() };
     let mut bytes = 0;
-    for record in candidates(view, query, token) {
-        if !query.selector.matches(&record.object) {
-            continue;
-        }
+    for record in candidates.filter(|record| query.selector.matches(&record.object)) {
         bytes += record.encoded.len();
         if selected.items.len() >= query.limit() || (bytes > PAGE_BYTES_MAX && !selected.items.is_empty()) {
             selected.more = true;
@@ -124,26 +125,4 @@ fn select(view: &View, query: &ListQuery, token: Option<&Token>) -> Selected {
         selected.items.push(record.clone());
     }
     selected
-}
-
-/// The objects to look at, in key order: those of one node come from an index.
-fn candidates<'a>(
-    view: &'a View,
-    query: &'a ListQuery,
-    token: Option<&'a Token>,
-) -> Box<dyn Iterator<Item = &'a Arc<Record>> + Send + 'a> {
-    let namespace = query.namespace.as_deref();
-    if query.kind == Kind::Pod
-        && let Some(node) = query.selector.fields.exact(Field::NodeName).filter(|node| !node.is_empty())
-    {
-        let inside = move |record: &&Arc<Record>| {
-            namespace.is_none_or(|namespace| record.key.namespace == namespace)
-                && token.is_none_or(|token| record.key > token.after)
-        };
-        return Box::new(view.pods_on_node(&NodeName::from(node)).filter(inside));
-    }
-    match token {
-        Some(token) => Box::new(view.list_after(&token.after, query.kind, namespace)),
-        None => Box::new(view.list(query.kind, namespace)),
-    }
 }

@@ -3,8 +3,6 @@
 
 mod initial;
 mod selection;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::VecDeque,
@@ -28,6 +26,7 @@ use futures_util::Stream;
 use tokio::time::Sleep;
 
 use self::initial::Initial;
+pub(super) use self::selection::Departures;
 use super::{Error, OpenWatch, Reads, Rights, Shared};
 use crate::auth::Identity;
 
@@ -152,7 +151,7 @@ impl Watch {
             } else if self.watcher.poll_news(cx)?.is_ready() {
                 self.take_events()?;
             } else if self.alarm.as_mut().poll(cx).is_ready() {
-                self.alarm.as_mut().reset(tokio::time::Instant::now() + BOOKMARK_INTERVAL);
+                self.alarm.set(tokio::time::sleep(BOOKMARK_INTERVAL));
                 self.look_around()?;
             } else {
                 return Poll::Pending;

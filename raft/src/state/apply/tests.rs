@@ -56,7 +56,7 @@ pub(crate) struct Run {
     pub(crate) cluster: Cluster,
     last: Option<Operation>,
     outcomes: Vec<Outcome>,
-    views: Vec<View>,
+    pub(crate) views: Vec<View>,
 }
 
 impl Run {
