@@ -63,6 +63,8 @@ pub enum Read {
         /// At least this revision.
         at_least: Revision,
     },
+    /// The registry as it was after this revision, as far as its history reaches back. Rights are those of now.
+    At(Revision),
 }
 
 impl Read {
@@ -70,6 +72,14 @@ impl Read {
         match self {
             Self::Linearizable => (v1::Consistency::Linearizable.into(), 0),
             Self::Local { at_least } => (v1::Consistency::Local.into(), at_least.0),
+            Self::At(_) => (v1::Consistency::Linearizable.into(), 0),
+        }
+    }
+
+    fn at_revision(self) -> Option<u64> {
+        match self {
+            Self::At(revision) => Some(revision.0),
+            Self::Linearizable | Self::Local { .. } => None,
         }
     }
 }
@@ -231,7 +241,8 @@ impl Client {
     /// One object, as fresh as `read` demands.
     pub async fn get_at(&self, key: &Key, read: Read) -> Result<v1::Object, Error> {
         let (consistency, min_revision) = read.to_proto();
-        let request = v1::GetRequest { key: Some(key.to_proto()), consistency, min_revision, at_revision: None };
+        let request =
+            v1::GetRequest { key: Some(key.to_proto()), consistency, min_revision, at_revision: read.at_revision() };
         let answer = self.ask(request, |channel, request| async move { registry(channel).get(request).await }).await?;
         self.saw(answer.revision);
         answer.object.ok_or_else(|| incomplete("an answer without its object"))
@@ -248,7 +259,9 @@ impl Client {
         loop {
             match self.list_pages(query, read).await {
                 // The moment of the first page is no longer kept: begin with a new one.
-                Err(Error::Expired { .. }) if restarts < LIST_RESTARTS_MAX => restarts += 1,
+                Err(Error::Expired { .. }) if restarts < LIST_RESTARTS_MAX && read.at_revision().is_none() => {
+                    restarts += 1
+                }
                 result => return result,
             }
         }
@@ -400,6 +413,7 @@ fn list_request(query: &Query, read: Read) -> v1::ListRequest {
         field_selector: query.fields.clone(),
         consistency,
         min_revision,
+        at_revision: read.at_revision(),
         ..v1::ListRequest::default()
     }
 }

@@ -77,6 +77,42 @@ impl std::str::FromStr for ElectionProfile {
     }
 }
 
+/// How a leader makes sure that it still leads before it answers a read. The same on every server of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadMode {
+    /// A majority confirms it, once for all reads that wait. Depends on no clock.
+    #[default]
+    Confirm,
+    /// A majority has promised not to elect another leader for a while, by clocks that run at the same rate. Voters
+    /// that were restarted withhold their votes for that while.
+    Lease,
+}
+
+impl ReadMode {
+    /// As configuration files write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirm",
+            Self::Lease => "lease",
+        }
+    }
+}
+
+/// The text names no way to read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no way to confirm reads; use confirm or lease")]
+pub struct UnknownReadMode(pub String);
+
+impl std::str::FromStr for ReadMode {
+    type Err = UnknownReadMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReadMode> {
+        let modes = [Self::Confirm, Self::Lease];
+        modes.into_iter().find(|mode| mode.as_str() == text).ok_or_else(|| UnknownReadMode(text.to_owned()))
+    }
+}
+
 /// What a consensus server is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -88,6 +124,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How fast a lost leader is replaced.
     pub profile: ElectionProfile,
+    /// How a leader makes sure that it still leads before it answers a read.
+    pub reads: ReadMode,
     /// Bounds of the log and when it is compacted.
     pub limits: Limits,
 }
@@ -96,7 +134,14 @@ impl Config {
     /// The usual limits and profile.
     #[must_use]
     pub fn new(server_id: ServerId, cluster_id: ClusterId, data_dir: PathBuf) -> Self {
-        Self { server_id, cluster_id, data_dir, profile: ElectionProfile::default(), limits: Limits::default() }
+        Self {
+            server_id,
+            cluster_id,
+            data_dir,
+            profile: ElectionProfile::default(),
+            reads: ReadMode::default(),
+            limits: Limits::default(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod network;
 
 pub mod metric_definitions;
 
-pub use config::{Config, ElectionProfile};
+pub use config::{Config, ElectionProfile, ReadMode};
 pub use handle::{
     ChangeError, DiskStatus, Handle, Health, InitializeError, Leadership, ProposeError, Role, StartError, Status,
     TransferError, start,

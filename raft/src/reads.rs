@@ -2,6 +2,8 @@
 //! was committed by then. Rounds are shared: a read joins only a round that has not begun, so that the round begins
 //! after the read; each attempt is a round of its own. Knows no objects.
 
+mod promise;
+
 use std::{sync::Arc, time::Duration};
 
 use boss_base::{
@@ -16,7 +18,9 @@ use openraft::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::promise::Promise;
 use crate::{
+    config::ReadMode,
     metric_definitions::{READ_ROUND_READS, READ_ROUND_SECONDS, READ_ROUNDS},
     network::Peers,
     storage::StateMachine,
@@ -105,6 +109,8 @@ impl Reads {
 pub(crate) struct Rounds {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) peers: Peers,
+    /// Whether the leader may answer from its lease.
+    pub(crate) mode: ReadMode,
     /// Of one round.
     pub(crate) timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
@@ -118,7 +124,7 @@ impl Rounds {
             cached!(counter READ_ROUNDS).increment(1);
             cached!(histogram READ_ROUND_READS).record(round.len() as f64);
             let began = self.clock.monotonic();
-            let here = self.confirm_here().await;
+            let here = self.confirm_round(&round).await;
             let elsewhere = match &here {
                 Err(NotHere::Leader(leader)) if round.iter().any(|read| read.by == By::AnyLeader) => {
                     self.ask_leader(leader).await
@@ -140,8 +146,19 @@ impl Rounds {
         }
     }
 
-    async fn confirm_here(&self) -> Result<u64, NotHere> {
-        let asked = tokio::time::timeout(self.timeout, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
+    /// Who wants to know that this server leads gets a majority's word; a read may do with the lease, if there is one.
+    async fn confirm_round(&self, round: &[Waiting]) -> Result<u64, NotHere> {
+        if self.mode == ReadMode::Lease
+            && round.iter().all(|read| read.by == By::AnyLeader)
+            && let Ok(index) = self.confirm_here(ReadPolicy::LeaseRead).await
+        {
+            return Ok(index);
+        }
+        self.confirm_here(ReadPolicy::ReadIndex).await
+    }
+
+    async fn confirm_here(&self, policy: ReadPolicy) -> Result<u64, NotHere> {
+        let asked = tokio::time::timeout(self.timeout, self.raft.get_read_linearizer(policy)).await;
         match asked.map_err(|_| NotHere::Unconfirmed)? {
             Ok(linearizer) => Ok(linearizer.read_log_id().index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {

@@ -92,7 +92,9 @@ impl Watcher {
     /// Up to here everything was delivered: what a bookmark says.
     #[must_use]
     pub fn position(&mut self) -> Revision {
-        if self.caught_up && let Some(quiet) = self.seat.quiet_until() {
+        if self.caught_up
+            && let Some(quiet) = self.seat.quiet_until()
+        {
             self.position = self.position.max(quiet);
         }
         self.position

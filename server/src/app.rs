@@ -181,6 +181,7 @@ async fn start_raft(
 ) -> Result<Handle, BuildError> {
     let settings = boss_raft::Config {
         profile: config.profile,
+        reads: config.reads,
         ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
     };
     boss_raft::start(settings, dialer, clock, tasks).await.map_err(BuildError::Raft)

@@ -12,7 +12,7 @@ use std::{
 
 use boss_base::{telemetry::Format, tls};
 use boss_proto::ids::{ClusterId, ServerId};
-use boss_raft::{ElectionProfile, Member};
+use boss_raft::{ElectionProfile, Member, ReadMode};
 use clap::Parser;
 
 use self::reader::{Problems, Section};
@@ -73,6 +73,8 @@ pub struct Config {
     pub token_keys: Vec<PathBuf>,
     /// How fast a lost leader is replaced.
     pub profile: ElectionProfile,
+    /// How a leader makes sure that it still leads before it answers a read.
+    pub reads: ReadMode,
     /// The members of the cluster when it is formed; this server is one of them.
     pub members: Vec<Member>,
     /// Whether this server forms the cluster if there is none yet.
@@ -139,6 +141,7 @@ struct Raw {
     tls: Option<tls::Files>,
     token_keys: Vec<PathBuf>,
     profile: Option<ElectionProfile>,
+    reads: Option<ReadMode>,
     members: Vec<Member>,
     initialize: bool,
     log_format: Option<Format>,
@@ -172,7 +175,7 @@ impl Raw {
         let token_keys: Vec<PathBuf> = tokens.texts("keys", problems).into_iter().map(path).collect();
         tokens.finish(problems);
 
-        let profile = read_profile(&mut root, args, problems);
+        let (profile, reads) = read_raft(&mut root, args, problems);
         let log_format = read_log_format(&mut root, args, problems);
         let mut members = read_members(&mut root, problems);
         root.finish(problems);
@@ -189,6 +192,7 @@ impl Raw {
             tls,
             token_keys,
             profile,
+            reads,
             members,
             initialize,
             log_format,
@@ -205,6 +209,7 @@ impl Raw {
             tls: self.tls?,
             token_keys: self.token_keys,
             profile: self.profile?,
+            reads: self.reads?,
             members: self.members,
             initialize: self.initialize,
             log_format: self.log_format?,
@@ -248,13 +253,22 @@ fn read_tls(root: &mut Section, folder: &Path, problems: &mut Problems) -> Optio
     Some(tls::Files { certificate: certificate?, key: key?, ca: ca? })
 }
 
-fn read_profile(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<ElectionProfile> {
+fn read_raft(root: &mut Section, args: &Args, problems: &mut Problems) -> (Option<ElectionProfile>, Option<ReadMode>) {
     let mut raft = root.section("raft", problems);
-    let from_file = raft.text("profile", problems);
+    let profile = raft.text("profile", problems);
+    let reads = raft.text("reads", problems);
     raft.finish(problems);
-    match args.profile.clone().or(from_file) {
-        None => Some(ElectionProfile::default()),
-        Some(text) => text.parse().map_err(|error| problems.add("raft.profile", format!("{error}"))).ok(),
+    let profile = args.profile.clone().or(profile);
+    (parse_or_default("raft.profile", profile, problems), parse_or_default("raft.reads", reads, problems))
+}
+
+fn parse_or_default<T>(key: &str, text: Option<String>, problems: &mut Problems) -> Option<T>
+where
+    T: std::str::FromStr<Err: fmt::Display> + Default,
+{
+    match text {
+        None => Some(T::default()),
+        Some(text) => text.parse().map_err(|error| problems.add(key, format!("{error}"))).ok(),
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Get {
     /// Go on with every change
     #[arg(short, long)]
     pub watch: bool,
+    /// As it was after this revision, as far as the history reaches back
+    #[arg(long, value_name = "REVISION", conflicts_with = "watch")]
+    pub at: Option<u64>,
     /// Which objects, by their labels and fields
     #[command(flatten)]
     pub selection: Selection,

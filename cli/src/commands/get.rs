@@ -1,7 +1,7 @@
 //! `bossctl get`: shows objects once, or goes on with every change.
 
-use boss_client::Query;
-use boss_proto::{key::Key, kind::Kind, v1};
+use boss_client::{Query, Read};
+use boss_proto::{ids::Revision, key::Key, kind::Kind, v1};
 
 use super::{
     target::{self, Target},
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     args::{self, Selection},
     failure::{Exit, Failure},
-    output::{self, Format, Scope},
+    output::{self, Scope},
     session::Session,
     terminal,
 };
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &args::Get, session: &Session) -> Result<Exit, Fai
         Target::All(kind) => list(kind, args, session).await,
         Target::Named(named) => {
             refuse_selection(&args.selection)?;
-            show(&named, args.output, session).await
+            show(&named, args, session).await
         }
     }
 }
@@ -52,7 +52,7 @@ pub(super) fn refuse_selection(selection: &Selection) -> Result<(), Failure> {
 
 async fn list(kind: Kind, args: &args::Get, session: &Session) -> Result<Exit, Failure> {
     let query = query_all(kind, &args.selection, session);
-    let listed = terminal::waiting("asking", session.client.list(&query)).await;
+    let listed = terminal::waiting("asking", session.client.list_at(&query, read(args.at))).await;
     let listed = listed.map_err(|error| Failure::from_client(format!("cannot list {}", kind.plural()), &error))?;
     if listed.objects.is_empty() && args.output.is_table() {
         let place =
@@ -65,10 +65,11 @@ async fn list(kind: Kind, args: &args::Get, session: &Session) -> Result<Exit, F
 }
 
 /// Every object that is there is shown; what is not there is told, and is the exit code.
-async fn show(named: &[(Kind, String)], format: Format, session: &Session) -> Result<Exit, Failure> {
+async fn show(named: &[(Kind, String)], args: &args::Get, session: &Session) -> Result<Exit, Failure> {
+    let (format, at) = (args.output, read(args.at));
     let (mut objects, mut first) = (Vec::new(), None);
     for (kind, name) in named {
-        match terminal::waiting("asking", fetch(&target::key(session, *kind, name), session)).await {
+        match terminal::waiting("asking", fetch_at(&target::key(session, *kind, name), at, session)).await {
             Ok(object) => objects.push(object),
             Err(failure) => {
                 terminal::note(&failure.to_string());
@@ -89,5 +90,15 @@ async fn show(named: &[(Kind, String)], format: Format, session: &Session) -> Re
 
 /// One object.
 pub(super) async fn fetch(key: &Key, session: &Session) -> Result<v1::Object, Failure> {
-    session.client.get(key).await.map_err(|error| Failure::from_client(format!("cannot get {key}"), &error))
+    fetch_at(key, Read::Linearizable, session).await
+}
+
+async fn fetch_at(key: &Key, at: Read, session: &Session) -> Result<v1::Object, Failure> {
+    let got = session.client.get_at(key, at).await;
+    got.map_err(|error| Failure::from_client(format!("cannot get {key}"), &error))
+}
+
+/// How fresh, or from when.
+fn read(at: Option<u64>) -> Read {
+    at.map_or(Read::Linearizable, |revision| Read::At(Revision(revision)))
 }

@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     compaction::Compaction,
-    config::{Config, ElectionProfile, Limits},
+    config::{Config, ElectionProfile, Limits, ReadMode},
     disk::Room,
     log::{self, Log, Owner},
     network::{PeerDialer, Peers, roster::Roster},
-    reads::{Reads, Rounds},
+    reads::{Promise, Reads, Rounds},
     state,
     storage::{OpenOptions, Published, StateMachine, StoreLimits},
     types::TypeConfig,
@@ -62,7 +62,7 @@ async fn start_in(
     clock: Arc<dyn Clock>,
     tasks: Tasks,
 ) -> Result<Handle, StartError> {
-    let settings = settings(config)?;
+    let mut settings = settings(config)?;
     let round_timeout = config.profile.election_timeout_max();
     let room = Room::new(&config.data_dir, config.limits.disk_reserve_bytes);
     let log = open_log(config, room.clone(), Arc::clone(&clock), &tasks).await?;
@@ -72,6 +72,10 @@ async fn start_in(
     let append_timeout = round_timeout * APPEND_TIMEOUT_ELECTIONS;
     let peers = Peers::new(dialer, &config.cluster_id, config.server_id, append_timeout, roster.clone())?;
     warn_of_slow_disk(config, Arc::clone(&clock), &tasks).await;
+    // A server without a vote has promised nothing, and must be able to form a cluster.
+    let forgot = config.reads == ReadMode::Lease && !log.is_pristine();
+    let promise = if forgot { Promise::forgotten() } else { Promise::default() };
+    settings.enable_elect = !forgot;
     let (machine, published) = StateMachine::open(OpenOptions {
         dir: config.data_dir.clone(),
         cluster_id: config.cluster_id.clone(),
@@ -86,7 +90,13 @@ async fn start_in(
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
         .map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
-    let rounds = Rounds { raft: raft.clone(), peers: peers.clone(), timeout: round_timeout, clock: Arc::clone(&clock) };
+    let rounds = Rounds {
+        raft: raft.clone(),
+        peers: peers.clone(),
+        mode: config.reads,
+        timeout: round_timeout,
+        clock: Arc::clone(&clock),
+    };
     let reads = Reads::start(rounds, &tasks);
     let door = watch::Sender::new(Door::Open);
     let inner = Inner {
@@ -105,6 +115,7 @@ async fn start_in(
         peers,
         roster,
         reads,
+        promise,
         fanout: Fanout::new(),
         tasks,
     };
@@ -183,6 +194,12 @@ fn settings(config: &Config) -> Result<openraft::Config, StartError> {
 fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
     let (raft, published): (Raft<TypeConfig, StateMachine>, Published) = (inner.raft.clone(), inner.published.clone());
     let seen = Seen { leadership: inner.leadership.clone(), applied: inner.applied.clone() };
+    let (promise, voter, lease) = (inner.promise.clone(), raft.clone(), inner.handover_timeout);
+    spawn(&inner.tasks, "promise", OnExit::Log, async move {
+        promise.run_out(lease).await;
+        voter.runtime_config().elect(true);
+    });
+
     spawn(&inner.tasks, "leadership", OnExit::Log, watch_leadership(raft.clone(), published.clone(), seen));
 
     spawn(&inner.tasks, "members", OnExit::Log, watch_members(raft.clone(), inner.roster.clone()));

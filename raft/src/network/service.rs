@@ -41,7 +41,7 @@ use crate::{
     disk::Room,
     log::Log,
     metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED},
-    reads::Reads,
+    reads::{Promise, Reads},
     storage::{Published, SnapshotFile, StateMachine},
     types::{Entry, SnapshotMeta, TypeConfig, Vote},
 };
@@ -166,6 +166,7 @@ pub struct PeerService {
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
     pub(crate) published: Published,
     pub(crate) reads: Reads,
+    pub(crate) promise: Promise,
     pub(crate) log: Log,
     pub(crate) roster: Roster,
     pub(crate) room: Room,
@@ -350,6 +351,9 @@ impl peer_server::Peer for PeerService {
         let preliminary = message.preliminary;
         let rpc = vote_request_from_proto(message).map_err(bad_message)?;
         speaks_for_itself(&rpc.vote, from)?;
+        if self.promise.is_forgotten() {
+            return Err(Status::unavailable("this server has just started and may have promised its vote to a leader"));
+        }
         let answer = if preliminary { self.raft.pre_vote(rpc).await } else { self.raft.vote(rpc).await };
         Ok(Response::new(vote_response_to_proto(&answer.map_err(stopped)?)))
     }

@@ -57,9 +57,9 @@ impl Registry {
             Source::Node(node) => Box::new(
                 self.pods_on_node_in(&node, range).take_while(move |(key, _)| inside(key)).map(|(_, record)| record),
             ),
-            Source::Keys(keys) => Box::new(
-                keys.range(range).take_while(move |key| inside(key)).filter_map(|key| self.get(key)),
-            ),
+            Source::Keys(keys) => {
+                Box::new(keys.range(range).take_while(move |key| inside(key)).filter_map(|key| self.get(key)))
+            }
             Source::Scan => {
                 Box::new(self.objects_in(range).take_while(move |(key, _)| inside(key)).map(|(_, record)| record))
             }

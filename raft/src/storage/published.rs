@@ -11,10 +11,7 @@ use super::{
     mailbox::Mailbox,
     snapshot::{Directory, SnapshotReceiver},
 };
-use crate::{
-    state::View,
-    types::LogId,
-};
+use crate::{state::View, types::LogId};
 
 /// How far this server has applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use boss_proto::{
     v1,
 };
 use boss_raft::{
-    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, ProposeError,
+    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, ProposeError, ReadMode,
     config::Limits,
     server_uri,
     state::{Outcome, View},
@@ -40,6 +40,7 @@ pub(crate) struct Cluster {
     cut_off: CutOff,
     pub(crate) limits: Limits,
     pub(crate) profile: ElectionProfile,
+    pub(crate) reads: ReadMode,
 }
 
 /// One running server.
@@ -75,6 +76,7 @@ impl Cluster {
             limits: Limits { segment_bytes: 256 * 1024, ..Limits::default() },
             // Not the fast one: a busy machine keeps a leader from its heartbeats for longer than that.
             profile: ElectionProfile::Standard,
+            reads: ReadMode::default(),
         }
     }
 
@@ -122,6 +124,7 @@ impl Cluster {
         let mut config = Config::new(id, CLUSTER.into(), self.data_dir(id));
         config.limits = self.limits.clone();
         config.profile = self.profile;
+        config.reads = self.reads;
         let identity = self.identity(id, &server_uri(&CLUSTER.into(), id));
         let cut_off = self.cut_off.clone();
         let running = runtime.spawn(serve(config, identity, member.peer.parse().unwrap(), cut_off));

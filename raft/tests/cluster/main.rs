@@ -4,6 +4,7 @@
 mod cut;
 mod full_disks;
 mod harness;
+mod leases;
 mod members;
 
 use std::time::Duration;

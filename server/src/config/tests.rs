@@ -79,6 +79,7 @@ fn each_mistake_is_named_with_its_key() {
     check_problem("cert.pem", "absent.pem", "tls.certificate:");
     check_problem("token.pem", "absent.pem", "tokens.keys[0]:");
     check_problem("keys = [\"token.pem\"]", "keys = [3]", "tokens.keys[0]: must be a text");
+    check_problem("profile = \"fast\"", "reads = \"guess\"", "raft.reads: \"guess\" is no way to confirm reads");
     check_problem("\"fast\"", "\"hasty\"", "raft.profile: \"hasty\" is no election profile");
     check_problem("[raft]", "[log]\nformat = \"xml\"\n[raft]", "log.format: \"xml\" is no log format");
     check_problem("[raft]", "[raft]\nspeed = 3", "raft.speed: is no key");

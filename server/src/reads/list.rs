@@ -83,13 +83,8 @@ impl Reads {
         // A view that is kept costs nothing to look into; every server can make up for it from the history.
         let view = self.0.pages.find(revision).unwrap_or(fresh);
         let after = token.map(|token| token.after);
-        let candidates = view.candidates_at(
-            revision,
-            query.kind,
-            query.namespace.as_deref(),
-            &query.selector,
-            after.as_ref(),
-        )?;
+        let candidates =
+            view.candidates_at(revision, query.kind, query.namespace.as_deref(), &query.selector, after.as_ref())?;
         let mut page = select(candidates, &query);
         if let Some(last) = page.items.last().filter(|_| page.more) {
             if view.revision() == revision {

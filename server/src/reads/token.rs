@@ -50,7 +50,9 @@ impl Token {
     pub(super) fn decode(bytes: &[u8]) -> Result<Option<Self>, Error> {
         match bytes.first() {
             None => Ok(None),
-            Some(&FORMAT) if bytes.len() <= BYTES_MAX => Ok(Some(read(&bytes[1..]).ok_or_else(|| bad("is no page token"))?)),
+            Some(&FORMAT) if bytes.len() <= BYTES_MAX => {
+                Ok(Some(read(&bytes[1..]).ok_or_else(|| bad("is no page token"))?))
+            }
             Some(other) if *other != FORMAT && FORMATS.contains(other) => {
                 Err(bad("is of another version of Boss").into())
             }
@@ -154,7 +156,9 @@ mod tests {
     fn nonsense_is_no_token() {
         assert_eq!(Token::decode(b""), Ok(None));
         let bytes = token(&query(None, "")).encode();
-        for nonsense in [&b"x"[..], b"\x01", b"\x02", &bytes[..20], &[2; 2_000], &bytes[..bytes.len() - 4 - "default".len()]] {
+        for nonsense in
+            [&b"x"[..], b"\x01", b"\x02", &bytes[..20], &[2; 2_000], &bytes[..bytes.len() - 4 - "default".len()]]
+        {
             assert!(matches!(Token::decode(nonsense), Err(Error::Refused(_))), "{nonsense:?}");
         }
     }

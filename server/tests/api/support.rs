@@ -260,6 +260,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         tls: files,
         token_keys: vec![folder.join("token.pem")],
         profile: ElectionProfile::Standard,
+        reads: boss_raft::ReadMode::default(),
         members: members.to_vec(),
         initialize: own.id == ServerId(1),
         log_format: boss_base::telemetry::Format::Text,

@@ -76,6 +76,7 @@ impl Cluster {
             tls: self.files(&format!("server-{id}"), &format!("server/{id}"), &[]),
             token_keys: vec![self.folder.path().join("tokens.pem")],
             profile: ElectionProfile::Standard,
+            reads: boss_raft::ReadMode::default(),
             members: all.iter().enumerate().map(member).collect(),
             initialize: id == 1,
             log_format: Format::Text,

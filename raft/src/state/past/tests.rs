@@ -79,7 +79,7 @@ proptest! {
 
 #[test]
 fn an_object_that_was_deleted_and_made_again_is_shown_as_each_of_them() {
-    let steps = [Step::Create(0), Step::Delete(0, true), Step::Create(0), Step::Label(0, 1)];
+    let steps = [Step::Create(0), Step::Delete(0, false), Step::Create(0), Step::Label(0, 1)];
     let run = Run::of(&steps, Limits::default());
     let now = run.cluster.state.view();
     let [made, gone, again, labelled] = [1, 2, 3, 4].map(|step: usize| run.views[step].revision());

@@ -68,8 +68,7 @@ fn an_event_wakes_only_whom_it_concerns() {
     let named = Waiter::new(&fanout, Interest { name: Some("a".into()), ..pods() });
     let other_kind = Waiter::new(&fanout, Interest::in_kind(Kind::Namespace));
     let on_node = Waiter::new(&fanout, Interest { node: Some("n1".into()), ..pods() });
-    let wakes =
-        || [&all, &here, &elsewhere, &named, &other_kind, &on_node].map(Waiter::rested);
+    let wakes = || [&all, &here, &elsewhere, &named, &other_kind, &on_node].map(Waiter::rested);
 
     tell_of(&fanout, &mut cluster, make(create(pod("a"))));
     assert_eq!(wakes(), [1, 1, 0, 1, 0, 0]);

@@ -32,11 +32,7 @@ pub(super) async fn get(reads: &Reads, identity: &Identity, request: GetRequest)
     Ok(GetResponse { object: record.encoded.clone(), revision: revision.0 })
 }
 
-pub(super) async fn list(
-    reads: &Reads,
-    identity: &Arc<Identity>,
-    request: ListRequest,
-) -> Result<ListResponse, Error> {
+pub(super) async fn list(reads: &Reads, identity: &Arc<Identity>, request: ListRequest) -> Result<ListResponse, Error> {
     let page = reads.list(identity, list_query(request)?).await?;
     let items = page.items.iter().map(|record| record.encoded.clone()).collect();
     Ok(ListResponse { items, revision: page.revision.0, next_page_token: page.next })
