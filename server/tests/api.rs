@@ -9,14 +9,20 @@ mod support;
 mod access;
 #[path = "api/many_writes.rs"]
 mod many_writes;
+#[path = "api/contact.rs"]
+mod contact;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/objects.rs"]
 mod objects;
 #[path = "api/partial_writes.rs"]
 mod partial_writes;
+#[path = "api/past.rs"]
+mod past;
 #[path = "api/replicas.rs"]
 mod replicas;
+#[path = "api/slow_watchers.rs"]
+mod slow_watchers;
 #[path = "api/start_and_stop.rs"]
 mod start_and_stop;
 #[path = "api/watches.rs"]

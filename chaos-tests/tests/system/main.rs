@@ -5,6 +5,7 @@ mod pods;
 mod agent_restart;
 mod durability;
 mod failover;
+mod many_watches;
 mod shutdown;
 mod writes;
 
