@@ -97,8 +97,10 @@ impl Handle {
 
     /// A state that contains every write acknowledged before this call, on any server.
     pub async fn linearizable(&self) -> Result<View, ReadError> {
+        let mut confirmed = false;
         let read = async {
             let index = self.read_index().await?;
+            confirmed = true;
             let mut applied = self.0.published.applied();
             let reached = applied.wait_for(|applied| applied.log_id.is_some_and(|id| id.index >= index)).await;
             reached.map_err(|_| ReadError::ShuttingDown)?;
@@ -107,9 +109,7 @@ impl Handle {
         };
         match tokio::time::timeout(READ_TIMEOUT, read).await {
             Ok(result) => result,
-            Err(_) if self.leadership().borrow().leader.is_some() => {
-                Err(ReadError::Behind { applied: self.view().revision() })
-            }
+            Err(_) if confirmed => Err(ReadError::Behind { applied: self.view().revision() }),
             Err(_) => Err(ReadError::NoLeader),
         }
     }

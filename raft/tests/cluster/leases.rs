@@ -53,7 +53,7 @@ async fn a_cluster_that_was_down_as_a_whole_elects_when_its_promises_are_over() 
     let mut cluster = with_leases().await;
     cluster.write("before").await;
     for id in cluster.ids() {
-        cluster.crash(id);
+        cluster.stop(id).await;
     }
     cluster.start_all().await;
     cluster.write("after").await;

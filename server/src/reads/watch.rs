@@ -34,6 +34,9 @@ use crate::auth::Identity;
 /// before anything is told.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Looks at parts of the list and at events without anything to tell, before others get their turn.
+const TURNS_MAX: usize = 16;
+
 /// What a caller wants to follow.
 #[derive(Debug, Clone)]
 pub struct WatchQuery {
@@ -88,7 +91,7 @@ impl Reads {
             tracing::debug!(%from, %floor, "watch begins before the history");
             return Err(Error::Expired { current: view.revision() });
         }
-        Ok(Watch::new(self.0.clone(), open, rights, query, view))
+        Watch::new(self.0.clone(), open, rights, query, &view)
     }
 }
 
@@ -113,7 +116,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn new(shared: Arc<Shared>, open: OpenWatch, rights: Rights, query: WatchQuery, view: View) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        open: OpenWatch,
+        rights: Rights,
+        query: WatchQuery,
+        view: &View,
+    ) -> Result<Self, Error> {
         let from = query.from.unwrap_or_else(|| view.revision());
         let node = query.selector.fields.exact(Field::NodeName).filter(|node| !node.is_empty());
         let interest = Interest {
@@ -122,32 +131,39 @@ impl Watch {
             node: node.map(NodeName::from),
             name: query.name.clone(),
         };
-        Self {
+        let initial = query.from.is_none().then(|| Initial::new(from, query.clone()));
+        let mut watch = Self {
             watcher: shared.raft.watch(interest, from),
             checked_epoch: view.admission_epoch(&rights.namespace),
             losses: shared.contact.losses(),
             told: from,
-            selector: query.selector.clone(),
-            initial: query.from.is_none().then(|| Initial::new(view, query)),
+            selector: query.selector,
+            initial: None,
             pending: VecDeque::new(),
             alarm: Box::pin(tokio::time::sleep(BOOKMARK_INTERVAL)),
             ended: false,
             _open: open,
             shared,
             rights,
+        };
+        if let Some(initial) = initial {
+            watch.take_part(initial, view)?;
         }
+        Ok(watch)
     }
 
     /// The next thing to tell, as far as it is there.
     fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
-        loop {
+        for _ in 0..TURNS_MAX {
             if let Some(delivery) = self.pending.pop_front() {
                 self.note(&delivery);
                 return Poll::Ready(Ok(delivery));
             }
-            if self.initial.is_some() {
+            if let Some(initial) = self.initial.take() {
                 self.check(&self.shared.raft.view())?;
-                self.continue_initial_list();
+                let kept = self.shared.pages.find(initial.revision());
+                let view = kept.unwrap_or_else(|| self.shared.raft.view());
+                self.take_part(initial, &view)?;
             } else if self.watcher.poll_news(cx)?.is_ready() {
                 self.take_events()?;
             } else if self.alarm.as_mut().poll(cx).is_ready() {
@@ -157,6 +173,8 @@ impl Watch {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn take_events(&mut self) -> Result<(), Error> {
@@ -204,16 +222,19 @@ impl Watch {
         Ok(())
     }
 
-    fn continue_initial_list(&mut self) {
-        let Some(mut initial) = self.initial.take() else { return };
-        let part = initial.part();
+    fn take_part(&mut self, mut initial: Initial, view: &View) -> Result<(), Error> {
+        let part = initial.part(view)?;
         let added = |record: Arc<Record>| Delivery::Event { kind: Type::Added, revision: record.revision, record };
         self.pending.extend(part.records.into_iter().map(added));
-        if part.more {
-            self.initial = Some(initial);
-        } else {
+        if !part.more {
             self.pending.push_back(Delivery::Bookmark { revision: initial.revision(), initial_list_end: true });
+            return Ok(());
         }
+        if view.revision() == initial.revision() {
+            self.shared.pages.keep(view);
+        }
+        self.initial = Some(initial);
+        Ok(())
     }
 }
 
