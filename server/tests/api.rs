@@ -7,10 +7,10 @@ mod support;
 
 #[path = "api/access.rs"]
 mod access;
-#[path = "api/many_writes.rs"]
-mod many_writes;
 #[path = "api/contact.rs"]
 mod contact;
+#[path = "api/many_writes.rs"]
+mod many_writes;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/objects.rs"]

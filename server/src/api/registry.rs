@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::reading::WatchStream;
-use super::Error;
+use super::{Error, status::to_status};
 use crate::{
     admission::Write,
     auth::Identity,
-    reads::Reads,
+    reads::{self, Reads},
     writes::{self, Reply, Writes},
 };
 

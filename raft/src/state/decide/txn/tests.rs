@@ -56,7 +56,7 @@ fn all_of_one_list_happens_in_one_revision() {
         matches!(&results[..], [Part::Written(_), Part::Deleted { gone: true, .. }, Part::Read(None)]),
         "{results:?}"
     );
-    let events = cluster.state.events_after(before, &Interest::in_kind(boss_proto::kind::Kind::Pod), 1).unwrap();
+    let events = cluster.state.events_after(before, &Interest::in_kind(boss_proto::kind::Kind::Pod), 1).unwrap().events;
     let told: Vec<_> = events.iter().map(|event| (event.revision.0, event.kind, event.key().name.as_str())).collect();
     assert_eq!(told, [(revision, EventKind::Added, "new"), (revision, EventKind::Deleted, "old")], "never split");
     assert_eq!(cluster.state.revision(), before.next());
