@@ -15,6 +15,7 @@ pub mod checkers;
 pub mod history;
 
 pub mod bench;
+pub mod versus;
 
 pub mod binaries;
 pub mod ports;

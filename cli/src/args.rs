@@ -2,6 +2,7 @@
 //! arguments. Knows no command's work.
 
 mod auth;
+mod bench;
 mod cluster;
 mod context;
 mod dev;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     auth::{Auth, Whoami},
+    bench::{Bench, BenchOptions, Load},
     cluster::{Cluster, Init, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
@@ -85,6 +87,8 @@ pub enum Command {
     /// Questions about rights
     #[command(subcommand)]
     Auth(Auth),
+    /// Put load on the cluster and show what it makes of it
+    Bench(Bench),
     /// The clusters that you work with
     #[command(subcommand)]
     Context(Context),

@@ -11,6 +11,7 @@ use crate::{
 
 mod apply;
 mod auth;
+mod bench;
 mod cluster;
 mod context;
 mod create;
@@ -26,9 +27,9 @@ mod target;
 mod version;
 mod watch;
 
-/// Carries out a command line. Ctrl-C ends it, but for a cluster in the foreground, which has to be stopped first.
+/// Carries out a command line. Ctrl-C ends it, but for those that have to clean up first.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    if matches!(cli.command, Command::Dev(_)) {
+    if matches!(cli.command, Command::Dev(_) | Command::Bench(_)) {
         return Box::pin(dispatch(cli)).await;
     }
     tokio::select! {
@@ -52,6 +53,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(&args, &Session::open(global)?).await,
         Command::Cluster(args) => cluster::run(args, global).await,
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
+        Command::Bench(args) => bench::run(args, global).await,
         Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
         Command::Context(args) => context::run(args, global),
         Command::Dev(args) => dev::run(args, global).await,

@@ -2,6 +2,7 @@
 //! `provision` makes a cluster's folder, `dev` runs one on this machine, `commands` is what users call.
 
 pub mod args;
+pub mod bench;
 pub mod commands;
 pub mod context;
 pub mod dev;

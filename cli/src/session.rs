@@ -19,6 +19,8 @@ const NAMESPACE_DEFAULT: &str = "default";
 pub struct Session {
     /// For calls.
     pub client: Client,
+    /// What the client was made from, for further connections.
+    pub config: Config,
     /// Where objects live whose manifest or command does not say.
     pub namespace: String,
     /// Whether the user named the namespace on the command line.
@@ -34,8 +36,10 @@ impl Session {
         context.check(name)?;
         let namespace = global.namespace.clone().or_else(|| context.namespace.clone());
         let servers = if global.server.is_empty() { &context.servers } else { &global.server };
+        let config = config(global, context, servers)?;
         Ok(Self {
-            client: connect(global, context, servers)?,
+            client: Client::connect(config.clone()).map_err(|error| unusable(&error))?,
+            config,
             namespace: namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned()),
             namespace_given: global.namespace.is_some(),
         })
@@ -56,16 +60,19 @@ pub fn contexts_path(global: &Global) -> Result<PathBuf, Failure> {
     }
 }
 
-fn connect(global: &Global, context: &context::Context, servers: &[String]) -> Result<Client, Failure> {
-    let failed = |error: boss_client::Error| Failure::from_client("cannot use the context", &error);
+fn unusable(error: &boss_client::Error) -> Failure {
+    Failure::from_client("cannot use the context", error)
+}
+
+fn config(global: &Global, context: &context::Context, servers: &[String]) -> Result<Config, Failure> {
     let servers = servers.iter().map(|server| server.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>();
     let ca = match context.ca_file() {
         Some(path) => Source::File(path),
         None => Source::Inline(context.ca.clone()),
     };
-    let mut config = Config::new(servers.map_err(failed)?, ca, credentials(context)?);
+    let mut config = Config::new(servers.map_err(|error| unusable(&error))?, ca, credentials(context)?);
     config.deadlines = Deadlines { overall: global.timeout, ..config.deadlines };
-    Client::connect(config).map_err(failed)
+    Ok(config)
 }
 
 fn credentials(context: &context::Context) -> Result<Credentials, Failure> {

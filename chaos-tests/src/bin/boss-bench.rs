@@ -1,11 +1,12 @@
-//! Measures a cluster on this machine and prints what it found: `boss-bench failover --runs 20`.
-#![expect(clippy::print_stdout, reason = "a command-line program speaks to its terminal")]
+//! Measures a cluster on this machine, alone or beside etcd, and prints what it found: `boss-bench failover --runs 20`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks to its terminal")]
 
-use std::time::Duration;
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use boss_chaos_tests::{
     bench::{measure_failover, measure_idle, measure_pod_start},
     cluster::Spec,
+    versus::{self, Load},
 };
 use clap::{Parser, Subcommand};
 
@@ -19,6 +20,9 @@ struct Args {
     /// Servers of the cluster.
     #[arg(long, default_value_t = 3, global = true, value_parser = clap::value_parser!(u8).range(1..=7))]
     servers: u8,
+    /// Also write the figures of a comparison as JSON to this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
 }
@@ -43,12 +47,71 @@ enum What {
         #[arg(long, default_value_t = 3)]
         minutes: u64,
     },
-    /// All of them with their defaults.
+    /// The registry beside etcd: rates, latencies, processor time.
+    Etcd {
+        /// How often each load runs on each side.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of each run.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Three rounds of two seconds.
+        #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+        quick: bool,
+        /// Only these loads: put-1, put-256, put-1000, get-256, get-1000, list, watch-1000.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Bytes of each value.
+        #[arg(long, default_value_t = 256)]
+        value_size: usize,
+    },
+    /// Memory, disk and restart time after many puts, beside etcd.
+    Volume {
+        /// How many puts.
+        #[arg(long, default_value_t = 1_000_000)]
+        puts: u64,
+        /// Over so many keys.
+        #[arg(long, default_value_t = 100_000)]
+        objects: u64,
+        /// Then Boss once more with so many objects.
+        #[arg(long, value_delimiter = ',', default_value = "1000000")]
+        more: Vec<u64>,
+        /// Bytes of each value.
+        #[arg(long, default_value_t = 256)]
+        value_size: usize,
+    },
+    /// The cost of a put as the number of objects grows, beside etcd.
+    Growth {
+        /// Numbers of objects, ascending.
+        #[arg(long, value_delimiter = ',', default_value = "10000,30000,100000,300000,1000000")]
+        objects: Vec<u64>,
+        /// Seconds of each run.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// Many writes of 1 KiB and frequent snapshots, under which a core of openraft died (its issue 2116).
+    #[command(name = "soak-2116")]
+    Soak2116 {
+        /// For how long.
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+    },
+    /// The bare server that the comparison takes as its ceiling.
+    #[command(hide = true)]
+    EchoServer {
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        server_folder: PathBuf,
+        #[arg(long)]
+        value_size: usize,
+    },
+    /// Failover, pod start and idle cost with their defaults.
     All,
 }
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let args = Args::parse();
     let profile = match args.profile.as_str() {
         "fast" => "fast",
@@ -61,11 +124,65 @@ async fn main() {
         one => vec![one],
     };
     for what in todo {
-        match what {
-            What::Failover { runs } => println!("{}\n", measure_failover(spec, runs).await),
-            What::PodStart { pods } => println!("{}\n", measure_pod_start(spec, pods).await),
-            What::Idle { minutes } => println!("{}\n", measure_idle(spec, Duration::from_secs(60 * minutes)).await),
-            What::All => {}
+        match Box::pin(measure(what, spec)).await {
+            Ok((text, figures)) => {
+                println!("{text}\n");
+                if let Some(file) = &args.json
+                    && let Err(error) = fs::write(file, format!("{figures:#}\n"))
+                {
+                    eprintln!("cannot write {}: {error}", file.display());
+                    return ExitCode::FAILURE;
+                }
+            }
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    ExitCode::SUCCESS
+}
+
+/// The text for people, and the figures for programs.
+async fn measure(what: What, spec: Spec) -> Result<(String, serde_json::Value), String> {
+    let text_only = |text: String| Ok((text, serde_json::Value::Null));
+    match what {
+        What::Failover { runs } => text_only(measure_failover(spec, runs).await.to_string()),
+        What::PodStart { pods } => text_only(measure_pod_start(spec, pods).await.to_string()),
+        What::Idle { minutes } => text_only(measure_idle(spec, Duration::from_secs(60 * minutes)).await.to_string()),
+        What::Etcd { rounds, seconds, quick, only, value_size } => {
+            let (rounds, seconds) = if quick { (3, 2) } else { (rounds, seconds) };
+            let (each, loads) = (Duration::from_secs(seconds), loads(&only)?);
+            let report = versus::compare(&versus::Options { rounds, each, value_bytes: value_size, loads }).await?;
+            Ok((report.to_string(), report.to_json()))
+        }
+        What::Volume { puts, objects, more, value_size } => {
+            let volume = versus::measure_volume(puts, objects, value_size, &more).await?;
+            Ok((volume.to_string(), volume.to_json()))
+        }
+        What::Growth { objects, seconds } => {
+            let growth = versus::measure_growth(&objects, Duration::from_secs(seconds), 256).await?;
+            Ok((growth.to_string(), growth.to_json()))
+        }
+        What::Soak2116 { minutes } => {
+            let soak = versus::soak_2116(Duration::from_secs(60 * minutes)).await;
+            if soak.passed() { Ok((soak.to_string(), soak.to_json())) } else { Err(soak.to_string()) }
+        }
+        What::EchoServer { port, server_folder, value_size } => {
+            let served = versus::serve_echo(port, &server_folder, value_size).await;
+            served.map(|()| (String::new(), serde_json::Value::Null)).map_err(|error| error.to_string())
+        }
+        What::All => text_only(String::new()),
+    }
+}
+
+fn loads(only: &[String]) -> Result<Vec<Load>, String> {
+    if only.is_empty() {
+        return Ok(Load::ALL.to_vec());
+    }
+    let find = |name: &String| {
+        let found = Load::ALL.into_iter().find(|load| load.name() == *name);
+        found.ok_or_else(|| format!("unknown load {name:?}: {}", Load::ALL.map(Load::name).join(", ")))
+    };
+    only.iter().map(find).collect()
 }
