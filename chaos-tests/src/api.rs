@@ -182,6 +182,14 @@ impl Api {
         unpack(response.object)
     }
 
+    /// Reads an object, linearizable, with the registry's revision at which it was read.
+    pub async fn look<T: Resource>(&self, namespace: &str, name: &str) -> Result<(T, Revision), Status> {
+        let message = v1::GetRequest { key: Some(key::<T>(namespace, name)), ..v1::GetRequest::default() };
+        let response = within(Box::pin(self.registry().get(self.request(message)?))).await?.into_inner();
+        self.seen.note(response.revision);
+        Ok((unpack(response.object)?, Revision(response.revision)))
+    }
+
     /// Reads all objects of a kind, page by page; an empty namespace means all.
     pub async fn list<T: Resource>(&self, namespace: &str) -> Result<(Vec<T>, Revision), Status> {
         let mut items = Vec::new();

@@ -136,6 +136,32 @@ pub enum Answer {
     Absent,
 }
 
+impl Answer {
+    /// Whether such an action can have such an answer at all.
+    #[must_use]
+    pub fn fits(&self, action: &Action) -> bool {
+        match (self, action) {
+            (Self::Read { .. }, Action::Read) | (Self::Exists { .. }, Action::Create { .. }) => true,
+            (Self::Conflict { current }, Action::Cas { from, .. }) => current != from,
+            (Self::Changed { .. }, action) => *action != Action::Read,
+            (Self::Absent, action) => matches!(action, Action::Cas { .. } | Action::Write { .. } | Action::Delete),
+            (Self::Read { .. } | Self::Exists { .. } | Self::Conflict { .. }, _) => false,
+        }
+    }
+
+    /// The revision at which its client knows the object now, whose value it knows too; `before` is what it knew, and 0
+    /// that there is none. The revision in a refusal teaches nothing: it may be of a value that nobody ever saw.
+    #[must_use]
+    pub fn known(&self, before: u64) -> u64 {
+        match *self {
+            Self::Read { found, .. } => found.map_or(0, |version| version.revision),
+            Self::Changed { revision } => revision,
+            Self::Exists { .. } | Self::Conflict { .. } => before,
+            Self::Absent => 0,
+        }
+    }
+}
+
 /// An object as some client saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {

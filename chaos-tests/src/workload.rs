@@ -1,5 +1,7 @@
 //! Writers that remember what was acknowledged. What the promises mean for it, the tests say.
 
+pub mod register;
+
 use std::{
     collections::BTreeMap,
     sync::{

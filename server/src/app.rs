@@ -23,6 +23,7 @@ use crate::{
     auth::Authenticator,
     config::Config,
     controllers,
+    gauges::Gauges,
     http::{self, Probes},
     listeners::{Bound, grpc_server},
     metric_definitions,
@@ -84,6 +85,7 @@ pub struct App {
     services: Services,
     sessions: Arc<Sessions>,
     turns: Turns,
+    identity: tls::Identity,
 }
 
 /// Why a running server ended by itself.
@@ -112,7 +114,7 @@ impl App {
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
         let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
         let raft = start_raft(&config, dialer.clone(), clock.clone(), groups.all.clone()).await?;
-        let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity, clock.clone());
+        let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone());
         let peers = Peers::new(raft.clone(), dialer, config.members.clone());
         let sessions = Sessions::new(sessions::Parts {
             handle: raft.clone(),
@@ -138,16 +140,22 @@ impl App {
             peers,
             sessions: sessions.clone(),
         };
-        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns })
+        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns, identity })
     }
 
     /// Serves until `shutdown` is cancelled or something that the server needs has died, then stops in order.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        let Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns } = self;
+        let Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns, identity } =
+            self;
         let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
+        let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         serve_peers(&groups.peering, bound.peer, gate(Side::Servers), &services);
         serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
-        let probes = Probes::new(raft.clone(), environment.metrics.clone(), groups.serving.token());
+        let probes = Probes::new(
+            raft.clone(),
+            environment.metrics.clone().map(|metrics| (metrics, gauges)),
+            groups.serving.token(),
+        );
         groups.all.spawn("http", OnExit::StopProcess, http::serve(bound.http, probes, groups.all.token()));
         if let Some(metrics) = environment.metrics {
             groups.all.spawn("metrics-upkeep", OnExit::Log, keep_metrics(metrics, groups.all.token()));

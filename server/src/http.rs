@@ -15,6 +15,8 @@ use boss_raft::{Handle, ReadError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::gauges::Gauges;
+
 /// A probe must hear something before its own patience ends.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -22,14 +24,14 @@ const READY_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Probes {
     raft: Handle,
-    metrics: Option<Metrics>,
+    metrics: Option<(Metrics, Gauges)>,
     stopping: CancellationToken,
 }
 
 impl Probes {
     /// Probes of one server. Without `metrics` there is no /metrics.
     #[must_use]
-    pub fn new(raft: Handle, metrics: Option<Metrics>, stopping: CancellationToken) -> Self {
+    pub fn new(raft: Handle, metrics: Option<(Metrics, Gauges)>, stopping: CancellationToken) -> Self {
         Self { raft, metrics, stopping }
     }
 }
@@ -76,7 +78,10 @@ async fn why_not_ready(probes: &Probes) -> Option<String> {
 
 async fn render_metrics(State(probes): State<Probes>) -> Response {
     match &probes.metrics {
-        Some(metrics) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response(),
+        Some((metrics, gauges)) => {
+            gauges.report();
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -17,4 +17,5 @@ pub mod controllers;
 pub mod scheduler;
 pub mod sessions;
 
+pub mod gauges;
 pub mod metric_definitions;

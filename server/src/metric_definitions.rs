@@ -36,7 +36,7 @@ pub const WATCHES_EXPIRED: &str = "boss_server_watches_expired_total";
 pub const WATCH_EVENTS: &str = "boss_server_watch_events_total";
 /// How far a watcher was behind.
 pub const WATCH_LAG_REVISIONS: &str = "boss_server_watch_lag_revisions";
-/// When certificates end.
+/// When the certificate ends.
 pub const CERTIFICATE_EXPIRY: &str = "boss_server_certificate_expiry_timestamp_seconds";
 /// Memory of the process.
 pub const RESIDENT_BYTES: &str = "boss_server_resident_bytes";
@@ -64,7 +64,7 @@ pub const ALL: &[Definition] = &[
     counter(WATCHES_EXPIRED, "Watches that ended because the history no longer reached back to them."),
     counter(WATCH_EVENTS, "Events sent to watchers."),
     histogram(WATCH_LAG_REVISIONS, "Revisions that a watcher was behind when it took its next events."),
-    gauge(CERTIFICATE_EXPIRY, "When this server's certificate and its authority end, in seconds since the epoch.")
+    gauge(CERTIFICATE_EXPIRY, "When this server's certificate ends, in seconds since the epoch.")
         .labelled(&["certificate"]),
     gauge(RESIDENT_BYTES, "Resident memory of the process."),
     gauge(OPEN_FILES, "Open descriptors of the process, connections included."),

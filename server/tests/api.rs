@@ -11,6 +11,8 @@ mod access;
 mod contact;
 #[path = "api/many_writes.rs"]
 mod many_writes;
+#[path = "api/limits.rs"]
+mod limits;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/objects.rs"]

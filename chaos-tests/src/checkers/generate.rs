@@ -112,7 +112,7 @@ pub fn linearizable(seed: u64, shape: Shape) -> Vec<Operation> {
             }
             Some((at, Some(answer))) => {
                 let (key, operation) = &mut done[at];
-                note(&mut client.seen[*key], &answer);
+                client.seen[*key] = answer.known(client.seen[*key]);
                 operation.end = End::Ok { answer, at_ns: now };
             }
         }
@@ -120,17 +120,8 @@ pub fn linearizable(seed: u64, shape: Shape) -> Vec<Operation> {
     done.into_iter().map(|(_, operation)| operation).collect()
 }
 
-fn note(seen: &mut u64, answer: &Answer) {
-    match answer {
-        Answer::Read { found: Some(Version { revision, .. }), .. }
-        | Answer::Changed { revision }
-        | Answer::Exists { current: revision }
-        | Answer::Conflict { current: revision } => *seen = *revision,
-        Answer::Read { found: None, .. } | Answer::Absent => *seen = 0,
-    }
-}
-
-fn choose(random: &mut Random, seen: u64, value: u64) -> Action {
+/// What a client does next to an object that it saw at this revision; 0 means that there was none.
+pub fn choose(random: &mut Random, seen: u64, value: u64) -> Action {
     match random.below(10) {
         0..4 => Action::Read,
         _ if seen == 0 => Action::Create { value },

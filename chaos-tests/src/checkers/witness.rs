@@ -100,6 +100,9 @@ impl<'a> Judge<'a> {
     /// What an answer shows, and at which revision; an error when no revision can be that.
     fn check_answer(&self, operation: &'a Operation) -> Result<Option<(u64, Evidence<'a>)>, Verdict> {
         let Some(answer) = operation.answer() else { return Ok(None) };
+        if !answer.fits(&operation.action) {
+            return Err(invalid("that is no answer to what was asked", [operation]));
+        }
         let (low, high) = self.clock.bounds(operation);
         match *answer {
             Answer::Changed { .. } => Ok(None),
@@ -131,12 +134,11 @@ impl<'a> Judge<'a> {
     fn check_was_current(&self, operation: &Operation, current: u64, low: u64, high: u64) -> Result<(), Verdict> {
         let revisions = self.by_key.get(operation.key.as_str()).map_or(&[][..], Vec::as_slice);
         let Ok(at) = revisions.binary_search(&current) else {
-            // Nobody is known to have made it: then it is a change whose outcome nobody knows, of this same object.
-            return if self.may_be_unknown(operation) {
-                Ok(())
-            } else {
-                Err(invalid(format!("nobody changed {} at {current}", operation.key), [operation]))
-            };
+            // Then it is a change whose outcome nobody knows, of this same object, and of no other.
+            if !self.changes.contains_key(&current) && self.may_be_unknown(operation) {
+                return Ok(());
+            }
+            return Err(invalid(format!("nobody changed {} at {current}", operation.key), [operation]));
         };
         let next = revisions.get(at + 1).copied().unwrap_or(u64::MAX);
         if current < high && next > low {

@@ -6,6 +6,8 @@ mod agent_restart;
 mod durability;
 mod failover;
 mod many_watches;
+mod linearizability;
+mod overload;
 mod shutdown;
 mod writes;
 

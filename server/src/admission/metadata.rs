@@ -58,7 +58,8 @@ fn check(metadata: &ObjectMeta, report: &mut Report) {
 
 fn check_labels(metadata: &ObjectMeta, report: &mut Report) {
     if metadata.labels.len() > LABELS_MAX {
-        report.add("metadata.labels", format!("has {} labels, the limit is {LABELS_MAX}", metadata.labels.len()), "");
+        let problem = format!("has {} labels, the limit is {LABELS_MAX}", metadata.labels.len());
+        report.add("metadata.labels", problem, "labels are for selecting; keep the rest in annotations");
     }
     for (key, value) in &metadata.labels {
         report.check(format!("metadata.labels[{key:?}]"), labels::check_key(key).and(labels::check_value(value)));
@@ -68,7 +69,8 @@ fn check_labels(metadata: &ObjectMeta, report: &mut Report) {
 fn check_annotations(metadata: &ObjectMeta, report: &mut Report) {
     let bytes: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ANNOTATIONS_BYTES_MAX {
-        report.add("metadata.annotations", format!("has {bytes} bytes, the limit is {ANNOTATIONS_BYTES_MAX}"), "");
+        let problem = format!("has {bytes} bytes, the limit is {ANNOTATIONS_BYTES_MAX}");
+        report.add("metadata.annotations", problem, "keep larger things in an object of their own");
     }
     for key in metadata.annotations.keys() {
         report.check(format!("metadata.annotations[{key:?}]"), labels::check_key(key));
@@ -78,7 +80,7 @@ fn check_annotations(metadata: &ObjectMeta, report: &mut Report) {
 fn check_finalizers(metadata: &ObjectMeta, report: &mut Report) {
     if metadata.finalizers.len() > FINALIZERS_MAX {
         let problem = format!("has {} entries, the limit is {FINALIZERS_MAX}", metadata.finalizers.len());
-        report.add("metadata.finalizers", problem, "");
+        report.add("metadata.finalizers", problem, "let one finalizer stand for several steps");
     }
     for (index, finalizer) in metadata.finalizers.iter().enumerate() {
         report.check(format!("metadata.finalizers[{index}]"), labels::check_key(finalizer));
@@ -91,7 +93,8 @@ fn check_finalizers(metadata: &ObjectMeta, report: &mut Report) {
 fn check_owners(metadata: &ObjectMeta, report: &mut Report) {
     let owners = &metadata.owner_references;
     if owners.len() > OWNERS_MAX {
-        report.add("metadata.ownerReferences", format!("has {} entries, the limit is {OWNERS_MAX}", owners.len()), "");
+        let problem = format!("has {} entries, the limit is {OWNERS_MAX}", owners.len());
+        report.add("metadata.ownerReferences", problem, "name the owners whose end must be its end, no others");
     }
     for (index, owner) in owners.iter().enumerate() {
         let field = |name: &str| format!("metadata.ownerReferences[{index}].{name}");

@@ -3,7 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use boss_base::{
     jwt::SigningKey,
     pki::{CertificateAuthority, Subject},
     tasks::{OnExit, Tasks},
+    telemetry::{self, Metrics},
     tls::{self, Expected, connector},
 };
 use boss_proto::{
@@ -90,7 +91,10 @@ impl Cluster {
 
     /// Builds and runs one of the servers.
     pub(crate) async fn run(&self, index: usize) -> Result<Running, BuildError> {
-        let environment = Environment { clock: Arc::new(SystemClock), metrics: None };
+        // Once for each process; further clusters in it count there too.
+        static METRICS: OnceLock<Option<Metrics>> = OnceLock::new();
+        let metrics = METRICS.get_or_init(|| telemetry::init_metrics().ok()).clone();
+        let environment = Environment { clock: Arc::new(SystemClock), metrics };
         let app = App::build(self.configs[index].clone(), environment).await?;
         let shutdown = self.tasks.token().child_token();
         let (told, ended) = oneshot::channel();

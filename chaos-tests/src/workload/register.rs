@@ -1,0 +1,140 @@
+//! Clients that treat objects as registers with compare-and-set, through any server, and record every step. Values are
+//! unique; a client whose outcome is unknown is retired, and another takes its place.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use boss_client::Error;
+use boss_proto::{ids::Revision, v1};
+use tonic::Status;
+
+use crate::{
+    api::{Api, error_info},
+    checkers::generate::{Random, choose},
+    history::{Action, Answer, Recorder, Version},
+    manifests::record,
+};
+
+/// Where the registers are.
+pub const NAMESPACE: &str = "default";
+
+/// Clients that go on until they are told to stop.
+pub struct Registers<'a> {
+    recorder: &'a Recorder,
+    keys: usize,
+    stopped: AtomicBool,
+    answered: AtomicUsize,
+}
+
+/// The name of a register.
+#[must_use]
+pub fn name(key: usize) -> String {
+    format!("register-{key}")
+}
+
+impl<'a> Registers<'a> {
+    /// Registers that nobody has touched.
+    #[must_use]
+    pub fn new(recorder: &'a Recorder, keys: usize) -> Self {
+        Self { recorder, keys, stopped: AtomicBool::new(false), answered: AtomicUsize::new(0) }
+    }
+
+    /// Ends all clients after their current operation.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// How many operations were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// One client at a time, over several servers; its choices come from the seed.
+    pub async fn run(&self, seed: u64, servers: &[Api]) {
+        let mut random = Random(seed);
+        let mut process = self.recorder.process();
+        let mut seen = vec![0; self.keys];
+        while !self.stopped.load(Ordering::SeqCst) {
+            let (key, api) = (random.below(self.keys), &servers[random.below(servers.len())]);
+            let action = choose(&mut random, seen[key], self.recorder.value());
+            let invocation = self.recorder.invoke(process, &name(key), action.clone());
+            match told(perform(api, &name(key), &action).await, &action) {
+                Told::Answer(answer) => {
+                    seen[key] = answer.known(seen[key]);
+                    invocation.ok(answer);
+                    self.answered.fetch_add(1, Ordering::SeqCst);
+                }
+                Told::Nothing(why) => {
+                    invocation.fail(why);
+                    tokio::task::yield_now().await;
+                }
+                Told::Unknown(why) => {
+                    invocation.info(why);
+                    process = self.recorder.process();
+                }
+            }
+        }
+    }
+}
+
+async fn perform(api: &Api, name: &str, action: &Action) -> Result<Answer, Status> {
+    match *action {
+        Action::Read => {
+            let (found, at) = api.look::<v1::ServiceAccount>(NAMESPACE, name).await?;
+            Ok(Answer::Read { found: version(&found), at: at.0 })
+        }
+        Action::Create { value } => changed(api.create(record(name, &value.to_string())).await?.revision),
+        Action::Write { value } => changed(api.update(record(name, &value.to_string())).await?.revision),
+        Action::Cas { from, value } => {
+            let mut object = record(name, &value.to_string());
+            object.metadata.get_or_insert_default().resource_version = from;
+            changed(api.update(object).await?.revision)
+        }
+        Action::Delete => {
+            let deleted = api.delete::<v1::ServiceAccount>(NAMESPACE, name).await?;
+            changed(Revision(deleted.revision))
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it ends the calls above, which may fail")]
+fn changed(revision: Revision) -> Result<Answer, Status> {
+    Ok(Answer::Changed { revision: revision.0 })
+}
+
+/// Value and revision of a register.
+#[must_use]
+pub fn version(object: &v1::ServiceAccount) -> Option<Version> {
+    let metadata = object.metadata.as_ref()?;
+    Some(Version { value: metadata.labels.get("value")?.parse().ok()?, revision: metadata.resource_version })
+}
+
+enum Told {
+    Answer(Answer),
+    /// It was certainly not done.
+    Nothing(String),
+    /// It may have been done, or be done later.
+    Unknown(String),
+}
+
+fn told(result: Result<Answer, Status>, action: &Action) -> Told {
+    let status = match result {
+        Ok(answer) => return Told::Answer(answer),
+        Err(status) => status,
+    };
+    let current = error_info(&status).current_revision;
+    match (Error::from_status(&status), action) {
+        (Error::NotFound(_), Action::Read) => Told::Answer(Answer::Read { found: None, at: current }),
+        (Error::NotFound(_), _) => Told::Answer(Answer::Absent),
+        (Error::AlreadyExists(_), _) => Told::Answer(Answer::Exists { current }),
+        (Error::Conflict { current, .. }, _) => Told::Answer(Answer::Conflict { current: current.0 }),
+        // A read that was not answered did nothing, whatever became of it.
+        (error, Action::Read) => Told::Nothing(error.to_string()),
+        (error @ (Error::Unavailable(_) | Error::Overloaded(_) | Error::RequestExpired { .. }), _) => {
+            Told::Nothing(error.to_string())
+        }
+        (Error::Precondition(detail), _) if detail.reason == "UNSETTLED" => Told::Nothing(detail.to_string()),
+        (error @ (Error::Timeout(_) | Error::Internal(_)), _) => Told::Unknown(error.to_string()),
+        (error, _) => panic!("{action:?} was refused: {error:?}"),
+    }
+}
