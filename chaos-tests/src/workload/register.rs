@@ -1,7 +1,10 @@
 //! Clients that treat objects as registers with compare-and-set, through any server, and record every step. Values are
 //! unique; a client whose outcome is unknown is retired, and another takes its place.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use boss_client::Error;
 use boss_proto::{ids::Revision, v1};
@@ -14,6 +17,11 @@ use crate::{
     manifests::record,
 };
 
+/// A client changes its server about so often, and whenever one does not answer: else a server that hangs would soon
+/// have all clients.
+const OPERATIONS_AT_ONE_SERVER: usize = 16;
+/// For one answer. What takes longer has an unknown outcome; an election takes less.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Where the registers are.
 pub const NAMESPACE: &str = "default";
 
@@ -54,11 +62,23 @@ impl<'a> Registers<'a> {
         let mut random = Random(seed);
         let mut process = self.recorder.process();
         let mut seen = vec![0; self.keys];
+        let mut server = random.below(servers.len());
         while !self.stopped.load(Ordering::SeqCst) {
-            let (key, api) = (random.below(self.keys), &servers[random.below(servers.len())]);
+            if random.below(OPERATIONS_AT_ONE_SERVER) == 0 {
+                server = random.below(servers.len());
+            }
+            let (key, api) = (random.below(self.keys), &servers[server]);
             let action = choose(&mut random, seen[key], self.recorder.value());
             let invocation = self.recorder.invoke(process, &name(key), action.clone());
-            match told(perform(api, &name(key), &action).await, &action) {
+            let told = match tokio::time::timeout(PATIENCE, perform(api, &name(key), &action)).await {
+                Ok(result) => told(result, &action),
+                Err(_) if action == Action::Read => Told::Nothing("no answer".to_owned()),
+                Err(_) => Told::Unknown("no answer".to_owned()),
+            };
+            if !matches!(told, Told::Answer(_)) {
+                server = (server + 1) % servers.len();
+            }
+            match told {
                 Told::Answer(answer) => {
                     seen[key] = answer.known(seen[key]);
                     invocation.ok(answer);

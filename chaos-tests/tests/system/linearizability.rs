@@ -50,6 +50,7 @@ async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_
     let servers: Vec<Api> = cluster.server_ids().map(|id| cluster.admin_at(id)).collect();
     let watchers: Vec<Client> = cluster.server_ids().map(|id| cluster.client(id)).collect();
 
+    let last = cluster.client(1);
     let clients = join_all((0..CLIENTS).map(|client| registers.run(seed.wrapping_add(client), &servers)));
     let told = join_all(watchers.iter().map(|client| follow(client, start)));
     let disturb = async {
@@ -62,7 +63,7 @@ async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_
     };
     let writing = async {
         tokio::join!(clients, disturb);
-        cluster.client(1).create(record(END, "x").into_object()).await.expect("the cluster is whole again");
+        last.create(record(END, "x").into_object()).await.expect("the cluster is whole again");
     };
     let (told, ()) = tokio::join!(told, writing);
 
