@@ -44,7 +44,9 @@ impl RegistryService {
     async fn write(&self, identity: Arc<Identity>, write: Write) -> Result<WriteResponse, Error> {
         match self.writes.submit(&identity, write).await? {
             Reply::Written(response) => Ok(response),
-            _ => Err(wrong_answer()),
+            // A write that took the last finalizer away: the object is gone with it.
+            Reply::Deleted(response) => Ok(WriteResponse { object: response.object, revision: response.revision }),
+            Reply::Txn(_) | Reply::Collected(_) => Err(wrong_answer()),
         }
     }
 }

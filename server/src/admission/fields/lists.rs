@@ -35,6 +35,14 @@ pub(super) fn kind_of(field: &str, items: &[Value]) -> List {
     if names.len() == items.len() { kind } else { List::Atomic }
 }
 
+/// The field that names the items of the list in `field`, if one does.
+pub(super) fn key_of(field: &str) -> Option<&'static str> {
+    LISTS.iter().find_map(|(name, kind)| match kind {
+        List::Keyed(key) if *name == field => Some(*key),
+        _ => None,
+    })
+}
+
 /// The name of an item in such a list.
 pub(super) fn name_of(kind: List, item: &Value) -> Option<&str> {
     match kind {

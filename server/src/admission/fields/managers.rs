@@ -107,9 +107,10 @@ impl Managers {
         found
     }
 
-    /// What the manager owned before and nobody owns any more goes from the object. The innermost fields go first.
+    /// What the manager owned before and nobody owns any more goes from the object. Items go whole, before what is in
+    /// them; an item that stays keeps its name, whoever owns that.
     fn remove_dropped(&self, name: &str, before: &FieldSet, merged: &mut Value) {
-        for path in before.paths().into_iter().rev() {
+        for path in before.paths().into_iter().filter(|path| !path::names_item(path)) {
             let still = self.0.iter().any(|other| other.fields.reaches_into(&path));
             let mine = self.0.iter().find(|manager| manager.name == name && manager.operation == Operation::Apply);
             if !still && !mine.is_some_and(|mine| mine.fields.reaches_into(&path)) {

@@ -51,6 +51,14 @@ pub(super) fn find<'v>(value: &'v Value, path: &[Element]) -> Option<&'v Value> 
     }
 }
 
+/// Whether the field is the one that tells its item from the others of a list.
+pub(super) fn names_item(path: &[Element]) -> bool {
+    match path {
+        [.., Element::Field(list), Element::Item(_), Element::Field(field)] => lists::key_of(list) == Some(&**field),
+        _ => false,
+    }
+}
+
 /// Takes what stands at a path away, and the messages that are empty without it.
 pub(super) fn remove(value: &mut Value, path: &[Element]) {
     let Some((Element::Field(name), rest)) = path.split_first() else { return };

@@ -190,6 +190,8 @@ fn read(rest: &mut Peekable<Chars<'_>>, depth: usize) -> Option<FieldSet> {
             Some(read_name(rest)?).filter(|name| quoted || name != ".").map(Element::Field)
         };
         match step {
+            // The whole object is no field.
+            None if depth == 0 => return None,
             None => set.own = true,
             Some(step) => {
                 let child = if rest.next_if_eq(&'{').is_some() {
