@@ -13,7 +13,7 @@ use boss_base::{
     telemetry::{Definition, Metrics},
     tls,
 };
-use boss_raft::{Handle, PeerDialer};
+use boss_raft::{Handle, PeerDialer, config::Limits};
 use tokio_util::sync::CancellationToken;
 
 pub use self::build_error::BuildError;
@@ -190,6 +190,7 @@ async fn start_raft(
     let settings = boss_raft::Config {
         profile: config.profile,
         reads: config.reads,
+        limits: Limits { disk_reserve_bytes: config.disk_reserve_bytes, ..Limits::default() },
         ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
     };
     boss_raft::start(settings, dialer, clock, tasks).await.map_err(BuildError::Raft)

@@ -12,10 +12,13 @@ use std::{
 
 use boss_base::{telemetry::Format, tls};
 use boss_proto::ids::{ClusterId, ServerId};
-use boss_raft::{ElectionProfile, Member, ReadMode};
+use boss_raft::{ElectionProfile, Member, ReadMode, config::DISK_RESERVE_BYTES};
 use clap::Parser;
 
 use self::reader::{Problems, Section};
+
+/// More than any log can need before a person looks.
+const DISK_RESERVE_MIB_MAX: u64 = 64 << 10;
 
 /// The control plane of Boss: one replica of three or five.
 #[derive(Debug, Clone, Default, Parser)]
@@ -75,6 +78,8 @@ pub struct Config {
     pub profile: ElectionProfile,
     /// How a leader makes sure that it still leads before it answers a read.
     pub reads: ReadMode,
+    /// Bytes of the data folder's file system that are kept for votes; with less there are no writes.
+    pub disk_reserve_bytes: u64,
     /// The members of the cluster when it is formed; this server is one of them.
     pub members: Vec<Member>,
     /// Whether this server forms the cluster if there is none yet.
@@ -142,6 +147,7 @@ struct Raw {
     token_keys: Vec<PathBuf>,
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
+    disk_reserve_bytes: Option<u64>,
     members: Vec<Member>,
     initialize: bool,
     log_format: Option<Format>,
@@ -176,6 +182,7 @@ impl Raw {
         tokens.finish(problems);
 
         let (profile, reads) = read_raft(&mut root, args, problems);
+        let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
         let log_format = read_log_format(&mut root, args, problems);
         let mut members = read_members(&mut root, problems);
         root.finish(problems);
@@ -193,6 +200,7 @@ impl Raw {
             token_keys,
             profile,
             reads,
+            disk_reserve_bytes,
             members,
             initialize,
             log_format,
@@ -210,6 +218,7 @@ impl Raw {
             token_keys: self.token_keys,
             profile: self.profile?,
             reads: self.reads?,
+            disk_reserve_bytes: self.disk_reserve_bytes?,
             members: self.members,
             initialize: self.initialize,
             log_format: self.log_format?,
@@ -269,6 +278,20 @@ where
     match text {
         None => Some(T::default()),
         Some(text) => text.parse().map_err(|error| problems.add(key, format!("{error}"))).ok(),
+    }
+}
+
+fn read_disk_reserve(root: &mut Section, problems: &mut Problems) -> Option<u64> {
+    let mut disk = root.section("disk", problems);
+    let mebibytes = disk.number("reserve_mib", problems);
+    disk.finish(problems);
+    match mebibytes {
+        None => Some(DISK_RESERVE_BYTES),
+        Some(mebibytes @ 8..=DISK_RESERVE_MIB_MAX) => Some(mebibytes << 20),
+        Some(other) => {
+            let wanted = format!("must be 8 to {DISK_RESERVE_MIB_MAX}, not {other}");
+            problems.none("disk.reserve_mib", wanted)
+        }
     }
 }
 

@@ -55,6 +55,7 @@ async fn live() -> &'static str {
 
 async fn ready(State(probes): State<Probes>) -> Response {
     match why_not_ready(&probes).await {
+        None if probes.raft.status().disk.full => "ok; the disk is full: this server takes no writes\n".into_response(),
         None => "ok\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }

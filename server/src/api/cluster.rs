@@ -47,6 +47,7 @@ impl ClusterService {
         let mut servers = join_all(others.into_iter().map(|member| self.ask(member))).await;
         servers.push(describe(&self.raft));
         servers.sort_by_key(|server| server.id);
+        let alarms = servers.iter().filter(|server| server.disk_full).map(full_disk_alarm).collect();
         Ok(ClusterStatusResponse {
             cluster_id: self.cluster_id.to_string(),
             incarnation: self.raft.view().incarnation().to_string(),
@@ -54,7 +55,7 @@ impl ClusterService {
             term: own.term,
             revision: own.revision.0,
             servers,
-            alarms: Vec::new(),
+            alarms,
         })
     }
 
@@ -98,8 +99,15 @@ pub(super) fn describe(raft: &Handle) -> ServerStatus {
         api_address: api_address.unwrap_or_default(),
         error: String::new(),
         notice: String::new(),
+        disk_free_bytes: status.disk.free_bytes,
+        disk_full: status.disk.full,
         ..ServerStatus::default()
     }
+}
+
+fn full_disk_alarm(server: &ServerStatus) -> String {
+    let mebibytes = server.disk_free_bytes >> 20;
+    format!("server {}: its disk is full ({mebibytes} MiB left); it takes no writes until there is room", server.id)
 }
 
 fn role_word(role: Role) -> &'static str {
