@@ -265,6 +265,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         token_keys: vec![folder.join("token.pem")],
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
+        disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
         members: members.to_vec(),
         initialize: own.id == ServerId(1),
         log_format: boss_base::telemetry::Format::Text,

@@ -77,6 +77,7 @@ impl Cluster {
             token_keys: vec![self.folder.path().join("tokens.pem")],
             profile: ElectionProfile::Standard,
             reads: boss_raft::ReadMode::default(),
+            disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
             members: all.iter().enumerate().map(member).collect(),
             initialize: id == 1,
             log_format: Format::Text,
