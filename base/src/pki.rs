@@ -1,6 +1,7 @@
 //! A small certificate authority: makes itself, issues certificates. Decides nothing about who may have one.
 
 mod organizations;
+mod request;
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,6 +12,8 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use time::OffsetDateTime;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+pub use request::CertificateRequest;
 
 use crate::clock::{Clock, SystemClock};
 
@@ -177,6 +180,18 @@ fn base_params(now: u64, lifetime: Duration) -> Result<CertificateParams, Error>
 fn moment(unix_seconds: u64) -> Result<OffsetDateTime, Error> {
     let seconds = i64::try_from(unix_seconds).map_err(|_| Error::Lifetime)?;
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Error::Lifetime)
+}
+
+/// The DER of a certificate in PEM.
+pub fn certificate_der(cert_pem: &str) -> Result<Vec<u8>, Error> {
+    let der = CertificateDer::from_pem_slice(cert_pem.as_bytes());
+    der.map(|der| der.to_vec()).map_err(|error| Error::Authority(error.to_string()))
+}
+
+/// The PEM of a certificate in DER.
+#[must_use]
+pub fn certificate_pem(der: &[u8]) -> String {
+    pem::encode(&pem::Pem::new("CERTIFICATE", der))
 }
 
 /// 127 random bits: a serial number is positive.

@@ -4,6 +4,7 @@
 pub mod encoded;
 pub mod ids;
 pub mod intent;
+pub mod join_token;
 pub mod key;
 pub mod kind;
 pub mod labels;

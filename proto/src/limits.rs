@@ -104,6 +104,19 @@ pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Batches an agent may send ahead of a log's reader: 1 MiB in flight hides the round trip and bounds the buffer.
 pub const LOG_WINDOW_BATCHES: u32 = 16;
 
+/// A server that is not further behind than this counts as caught up: a second of heavy load.
+pub const CATCH_UP_ENTRIES_MAX: u64 = 5_000;
+/// Ended changes of the members that are remembered, for who asks what became of one.
+pub const FINISHED_CHANGES_MAX: usize = 32;
+/// Ids of removed servers that are refused by name. No id is ever given again, whether it is among them or not.
+pub const REMOVED_SERVERS_MAX: usize = 1_024;
+/// Join tokens that are kept at once, used ones included.
+pub const JOIN_TOKENS_MAX: usize = 64;
+/// A join token is for a machine that is being set up.
+pub const JOIN_TOKEN_TTL_SECONDS_MAX: u32 = 7 * 24 * 3_600;
+/// A certificate request of any usual key has a tenth of this.
+pub const CERTIFICATE_REQUEST_BYTES_MAX: usize = 8 << 10;
+
 const _: () = assert!(LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
 const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);

@@ -9,9 +9,15 @@ mod auth;
 mod cluster;
 mod forward;
 mod health;
+mod join;
 mod registry;
 
 pub use self::{
-    auth::AuthService, cluster::ClusterService, error::Error, forward::ForwardService, health::HealthService,
+    auth::AuthService,
+    cluster::ClusterService,
+    error::Error,
+    forward::{ForwardParts, ForwardService},
+    health::HealthService,
+    join::JoinService,
     registry::RegistryService,
 };

@@ -26,6 +26,7 @@ use crate::{
     gauges::Gauges,
     http::{self, Probes},
     listeners::{Bound, grpc_server},
+    members::{self, Members},
     metric_definitions,
     reads::Reads,
     sessions::{self, Sessions},
@@ -97,6 +98,9 @@ pub enum RunError {
     /// Consensus is dead.
     #[error("consensus has stopped: {0}")]
     Consensus(String),
+    /// The cluster knows this server no more: starting it again is of no use.
+    #[error("{0}")]
+    Expelled(String),
     /// The cluster could not be formed.
     #[error("cannot form the cluster")]
     Formation(#[source] boss_raft::InitializeError),
@@ -110,6 +114,7 @@ impl App {
         let clock = environment.clock.clone();
         let identity = identity::load(&config, &*clock)?;
         let token_keys = identity::load_token_keys(&config)?;
+        let (signer, welcome) = (identity::load_signer(&config)?, identity::welcome(&config)?);
         let bound = Bound::bind(config.listen, &identity).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
         let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
@@ -125,7 +130,17 @@ impl App {
             server_id: config.id,
         });
         let turns = Turns::new(&clock);
+        let members = Members::new(members::Parts {
+            raft: raft.clone(),
+            peers: peers.clone(),
+            authenticator: authenticator.clone(),
+            clock: clock.clone(),
+            signer,
+            cluster_id: config.cluster_id.clone(),
+            welcome,
+        });
         let services = Services {
+            members,
             cluster_id: config.cluster_id.clone(),
             writes: Writes::new(writes::Parts {
                 id: config.id,
@@ -174,6 +189,7 @@ impl App {
             () = shutdown.cancelled() => Ok(()),
             failure = groups.all.failed() => Err(RunError::Task(failure)),
             reason = raft.failed() => Err(RunError::Consensus(reason)),
+            reason = raft.expelled() => Err(RunError::Expelled(reason)),
             error = formation::form(&config, &raft) => Err(RunError::Formation(error)),
         };
         stop(&groups, &raft).await;

@@ -74,6 +74,8 @@ pub struct Config {
     pub tls: tls::Files,
     /// Public keys of those who sign tokens.
     pub token_keys: Vec<PathBuf>,
+    /// Key of the cluster's authority, if this server may sign certificates of joining servers.
+    pub ca_key: Option<PathBuf>,
     /// How fast a lost leader is replaced.
     pub profile: ElectionProfile,
     /// How a leader makes sure that it still leads before it answers a read.
@@ -145,6 +147,7 @@ struct Raw {
     http: Option<SocketAddr>,
     tls: Option<tls::Files>,
     token_keys: Vec<PathBuf>,
+    ca_key: Option<PathBuf>,
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
     disk_reserve_bytes: Option<u64>,
@@ -180,6 +183,9 @@ impl Raw {
         let mut tokens = root.section("tokens", problems);
         let token_keys: Vec<PathBuf> = tokens.texts("keys", problems).into_iter().map(path).collect();
         tokens.finish(problems);
+        let mut pki = root.section("pki", problems);
+        let ca_key = pki.text("ca_key", problems).map(path);
+        pki.finish(problems);
 
         let (profile, reads) = read_raft(&mut root, args, problems);
         let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
@@ -198,6 +204,7 @@ impl Raw {
             http,
             tls,
             token_keys,
+            ca_key,
             profile,
             reads,
             disk_reserve_bytes,
@@ -216,6 +223,7 @@ impl Raw {
             listen: Listen { api: self.api?, peer: self.peer?, http: self.http? },
             tls: self.tls?,
             token_keys: self.token_keys,
+            ca_key: self.ca_key,
             profile: self.profile?,
             reads: self.reads?,
             disk_reserve_bytes: self.disk_reserve_bytes?,
@@ -352,6 +360,11 @@ fn check_relations(config: &Raw, problems: &mut Problems) {
         if check_readable("tls.key", &tls.key, problems) {
             check_private("tls.key", &tls.key, problems);
         }
+    }
+    if let Some(key) = &config.ca_key
+        && check_readable("pki.ca_key", key, problems)
+    {
+        check_private("pki.ca_key", key, problems);
     }
     for (index, key) in config.token_keys.iter().enumerate() {
         check_readable(&format!("tokens.keys[{index}]"), key, problems);

@@ -9,6 +9,7 @@ mod events;
 mod garbage;
 mod leader;
 mod lost_pods;
+mod membership;
 mod namespaces;
 mod node_health;
 mod scheduling;
@@ -35,6 +36,7 @@ use self::{
     garbage::Garbage,
     leader::Leader,
     lost_pods::LostPods,
+    membership::Membership,
     namespaces::Namespaces,
     node_health::NodeHealth,
     scheduling::Scheduling,
@@ -59,6 +61,7 @@ struct Kit {
     clock: Arc<dyn Clock>,
     sessions: Arc<Sessions>,
     events: Recorder,
+    handle: Handle,
 }
 
 /// Starts every controller. Each waits until this server leads.
@@ -66,6 +69,7 @@ pub fn start(parts: &Parts) {
     let events = Recorder::new(parts.clock.clone());
     parts.spawn(&events, |kit| NodeHealth::new(kit.leader, kit.sessions, kit.clock, kit.events));
     parts.spawn(&events, |kit| Bootstrap::new(kit.leader));
+    parts.spawn(&events, |kit| Membership::new(kit.leader, kit.handle, kit.clock));
     parts.spawn(&events, |kit| Scheduling::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| LostPods::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| Namespaces::new(kit.leader));
@@ -77,10 +81,16 @@ pub fn start(parts: &Parts) {
 impl Parts {
     fn spawn<C: Controller>(&self, events: &Recorder, make: fn(Kit) -> C) {
         let (handle, clock, sessions) = (self.handle.clone(), self.clock.clone(), self.sessions.clone());
-        let events = events.clone();
+        let (events, raft) = (events.clone(), self.handle.clone());
         let make = move |term| {
             let leader = Leader::new(handle.clone(), term, C::NAME);
-            make(Kit { leader, clock: clock.clone(), sessions: sessions.clone(), events: events.clone() })
+            make(Kit {
+                leader,
+                clock: clock.clone(),
+                sessions: sessions.clone(),
+                events: events.clone(),
+                handle: raft.clone(),
+            })
         };
         let run = driver::run(self.handle.leadership(), self.clock.clone(), self.tasks.token(), make);
         self.tasks.spawn(C::NAME, OnExit::StopProcess, run);

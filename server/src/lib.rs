@@ -9,6 +9,7 @@ pub mod listeners;
 pub mod admission;
 pub mod api;
 pub mod auth;
+pub mod members;
 pub mod reads;
 pub mod turns;
 pub mod writes;

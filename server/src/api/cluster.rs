@@ -3,23 +3,29 @@
 use std::time::Duration;
 
 use boss_proto::{
-    ids::{ClusterId, ServerId},
+    ids::ClusterId,
+    key::Key,
     peer::v1::DescribeRequest,
     v1::{
-        self, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse,
-        Member as WireMember, MembersRequest, MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus,
-        cluster_server::Cluster,
+        self, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse, MembersRequest,
+        MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus, cluster_server::Cluster,
     },
 };
 use boss_raft::{Handle, Member, Role, state::rbac::Attributes};
 use futures_util::future::join_all;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
     Error,
     doors::{CLUSTER_HASHES_PATH, CLUSTER_SNAPSHOT_PATH, CLUSTER_STATUS_PATH},
 };
-use crate::{admission::authorize, auth::Identity, writes::Peers};
+use crate::{
+    admission::authorize,
+    auth::Identity,
+    members::{Call, Members},
+    writes::Peers,
+};
 
 /// A server that has not described itself by then is shown as unreachable.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,13 +36,29 @@ pub struct ClusterService {
     cluster_id: ClusterId,
     raft: Handle,
     peers: Peers,
+    members: Members,
 }
 
 impl ClusterService {
     /// The service of one server.
     #[must_use]
-    pub fn new(cluster_id: ClusterId, raft: Handle, peers: Peers) -> Self {
-        Self { cluster_id, raft, peers }
+    pub fn new(cluster_id: ClusterId, raft: Handle, peers: Peers, members: Members) -> Self {
+        Self { cluster_id, raft, peers, members }
+    }
+
+    /// Has the leader do what the caller asks.
+    async fn order<Q: Message, R: Message + Default>(
+        &self,
+        call: Call,
+        request: &Request<Q>,
+    ) -> Result<Response<R>, Status> {
+        let identity = Identity::of(request)?;
+        Ok(Response::new(self.members.at_leader(Some(&identity), call, request.get_ref()).await?))
+    }
+
+    /// Whether the caller may see what only administrators see.
+    fn check_control(&self, identity: &Identity) -> Result<(), Error> {
+        Ok(authorize(&self.raft.view(), identity, &Attributes::on("update", &Key::control_plane()))?)
     }
 
     async fn do_status(&self, identity: &Identity) -> Result<ClusterStatusResponse, Error> {
@@ -45,8 +67,13 @@ impl ClusterService {
         let mut others: Vec<Member> = own.members.iter().filter(|member| member.id != own.id).cloned().collect();
         others.sort_by_key(|member| member.id);
         let mut servers = join_all(others.into_iter().map(|member| self.ask(member))).await;
-        servers.push(describe(&self.raft));
+        servers.push(describe(&self.raft, &self.members));
         servers.sort_by_key(|server| server.id);
+        let leads_to = servers.iter().find(|server| Some(server.id) == own.leader.map(|leader| leader.0));
+        let last = leads_to.map_or(own.last_log_index, |leader| leader.last_log_index);
+        for server in servers.iter_mut().filter(|server| server.error.is_empty()) {
+            server.lag_entries = last.saturating_sub(server.applied_index);
+        }
         let alarms = servers.iter().filter(|server| server.disk_full).map(full_disk_alarm).collect();
         Ok(ClusterStatusResponse {
             cluster_id: self.cluster_id.to_string(),
@@ -62,8 +89,11 @@ impl ClusterService {
     async fn ask(&self, member: Member) -> ServerStatus {
         let unreachable = |error: String| ServerStatus {
             id: member.id.0,
+            name: member.name.clone(),
             role: "unreachable".to_owned(),
+            voter: self.raft.status().voters.contains(&member.id),
             api_address: member.api.clone(),
+            peer_address: member.peer.clone(),
             error,
             ..Default::default()
         };
@@ -80,9 +110,11 @@ impl ClusterService {
 }
 
 /// This server's own line.
-pub(super) fn describe(raft: &Handle) -> ServerStatus {
+pub(super) fn describe(raft: &Handle, members: &Members) -> ServerStatus {
     let status = raft.status();
-    let api_address = status.members.iter().find(|member| member.id == status.id).map(|member| member.api.clone());
+    let own = status.members.iter().find(|member| member.id == status.id);
+    let (name, api_address, peer_address) =
+        own.map(|own| (own.name.clone(), own.api.clone(), own.peer.clone())).unwrap_or_default();
     ServerStatus {
         id: status.id.0,
         role: role_word(status.role).to_owned(),
@@ -96,11 +128,15 @@ pub(super) fn describe(raft: &Handle) -> ServerStatus {
         store_bytes: status.store_bytes,
         state_hash: status.state_hash,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        api_address: api_address.unwrap_or_default(),
-        error: String::new(),
-        notice: String::new(),
+        name,
+        api_address,
+        peer_address,
+        voter: status.voters.contains(&status.id),
+        purged_index: status.purged_index,
         disk_free_bytes: status.disk.free_bytes,
         disk_full: status.disk.full,
+        can_sign: members.can_sign(),
+        storage_id: raft.storage_id().to_owned(),
         ..ServerStatus::default()
     }
 }
@@ -147,81 +183,83 @@ impl Cluster for ClusterService {
         Ok(Response::new(self.do_status(&identity).await?))
     }
 
-    async fn members(&self, _request: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
-        let status = self.raft.status();
-        let is_voter = |id: ServerId| status.voters.contains(&id);
-        let members = status.members.iter().map(|member| WireMember {
-            id: member.id.0,
-            name: member.name.clone(),
-            peer_address: member.peer.clone(),
-            api_address: member.api.clone(),
-            voter: is_voter(member.id),
-        });
-        let leader_id = status.leader.unwrap_or_default().0;
-        Ok(Response::new(MembersResponse { members: members.collect(), leader_id, change: None }))
+    async fn members(&self, request: Request<MembersRequest>) -> Result<Response<MembersResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        let leader_id = self.raft.status().leader.unwrap_or_default().0;
+        let may_know = self.check_control(&identity).is_ok();
+        let change = if may_know { self.members.change(None) } else { None };
+        Ok(Response::new(MembersResponse { members: self.members.wire_members(), leader_id, change }))
     }
 
     async fn add_server(
         &self,
-        _request: Request<v1::AddServerRequest>,
+        request: Request<v1::AddServerRequest>,
     ) -> Result<Response<v1::MembershipChange>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::AddServer, &request).await
     }
 
     async fn remove_server(
         &self,
-        _request: Request<v1::RemoveServerRequest>,
+        request: Request<v1::RemoveServerRequest>,
     ) -> Result<Response<v1::MembershipChange>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::RemoveServer, &request).await
     }
 
     async fn replace_server(
         &self,
-        _request: Request<v1::ReplaceServerRequest>,
+        request: Request<v1::ReplaceServerRequest>,
     ) -> Result<Response<v1::MembershipChange>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::ReplaceServer, &request).await
     }
 
-    async fn change(&self, _request: Request<v1::ChangeRequest>) -> Result<Response<v1::MembershipChange>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    async fn change(&self, request: Request<v1::ChangeRequest>) -> Result<Response<v1::MembershipChange>, Status> {
+        let identity = Identity::of(&request)?;
+        let view = self.raft.linearizable().await.map_err(|error| Error::from(crate::reads::Error::from(error)))?;
+        authorize(&view, &identity, &Attributes::path("get", CLUSTER_STATUS_PATH)).map_err(Error::from)?;
+        let number = request.get_ref().number;
+        let change = self.members.change(Some(number));
+        Ok(Response::new(change.ok_or_else(|| Error::NotFound(format!("no change has the number {number}")))?))
     }
 
     async fn cancel_change(
         &self,
-        _request: Request<v1::CancelChangeRequest>,
+        request: Request<v1::CancelChangeRequest>,
     ) -> Result<Response<v1::MembershipChange>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::CancelChange, &request).await
     }
 
     async fn transfer_leader(
         &self,
-        _request: Request<v1::TransferLeaderRequest>,
+        request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::TransferLeader, &request).await
     }
 
     async fn create_join_token(
         &self,
-        _request: Request<v1::CreateJoinTokenRequest>,
+        request: Request<v1::CreateJoinTokenRequest>,
     ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::CreateJoinToken, &request).await
     }
 
     async fn list_join_tokens(
         &self,
-        _request: Request<v1::ListJoinTokensRequest>,
+        request: Request<v1::ListJoinTokensRequest>,
     ) -> Result<Response<v1::ListJoinTokensResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        let identity = Identity::of(&request)?;
+        self.raft.linearizable().await.map_err(|error| Error::from(crate::reads::Error::from(error)))?;
+        self.check_control(&identity)?;
+        Ok(Response::new(v1::ListJoinTokensResponse { tokens: self.members.join_tokens() }))
     }
 
     async fn revoke_join_token(
         &self,
-        _request: Request<v1::RevokeJoinTokenRequest>,
+        request: Request<v1::RevokeJoinTokenRequest>,
     ) -> Result<Response<v1::RevokeJoinTokenResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        self.order(Call::RevokeJoinToken, &request).await
     }
 
-    async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    async fn compact(&self, request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
+        self.order(Call::Compact, &request).await
     }
 }

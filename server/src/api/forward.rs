@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use boss_proto::{
-    ids::NodeName,
+    ids::{NodeName, ServerId},
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedStreamWrites, ForwardedWrite, HeartbeatBatch,
         HeartbeatConfirmation, LocateRequest, LocateResponse, SignServerRequest, SignServerResponse,
@@ -18,28 +18,45 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Error, cluster::describe, gate::CallingServer, status::to_status};
 use crate::{
     auth,
+    members::Members,
     sessions::Sessions,
     writes::{self, Writes},
 };
 
 /// Serves the other servers.
 #[derive(Clone)]
-pub struct ForwardService {
-    writes: Writes,
-    raft: Handle,
-    sessions: Arc<Sessions>,
+pub struct ForwardService(ForwardParts);
+
+/// What the service stands on.
+#[derive(Clone)]
+pub struct ForwardParts {
+    /// Writes of clients.
+    pub writes: Writes,
+    /// The registry.
+    pub raft: Handle,
+    /// Sessions of nodes.
+    pub sessions: Arc<Sessions>,
+    /// The cluster's own members.
+    pub members: Members,
 }
 
 impl ForwardService {
     /// The service of one server.
     #[must_use]
-    pub fn new(writes: Writes, raft: Handle, sessions: Arc<Sessions>) -> Self {
-        Self { writes, raft, sessions }
+    pub fn new(parts: ForwardParts) -> Self {
+        Self(parts)
     }
 }
 
 fn calling_server<T>(request: &Request<T>) -> Result<CallingServer, Error> {
     request.extensions().get::<CallingServer>().copied().ok_or_else(|| auth::Error::Missing.into())
+}
+
+fn check_sender(said: u64, caller: ServerId) -> Result<(), Error> {
+    if said == caller.0 {
+        return Ok(());
+    }
+    Err(Error::invalid("fromServer", format!("is {said}, but the connection is of server {caller}"), ""))
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -59,27 +76,21 @@ impl Forward for ForwardService {
         let Some(ForwardedStreamWrites { body: Some(Body::Opening(opening)) }) = input.message().await? else {
             return Err(Error::invalid("opening", "is missing", "").into());
         };
-        if opening.from_server != caller.0 {
-            let problem = format!("is {}, but the connection is of server {caller}", opening.from_server);
-            return Err(Error::invalid("fromServer", problem, "").into());
-        }
+        check_sender(opening.from_server, caller)?;
         let writes = input.map(|message| match message {
             Ok(ForwardedStreamWrites { body: Some(Body::Writes(writes)) }) => Ok(writes),
             Ok(_) => Err(writes::Error::BadMessage("a stream of writes is opened once".to_owned())),
             Err(status) => Err(writes::Error::BadMessage(format!("the stream broke off: {}", status.message()))),
         });
-        let answers = self.writes.handle_forwarded_stream(opening, writes).map_err(Error::from)?;
+        let answers = self.0.writes.handle_forwarded_stream(opening, writes).map_err(Error::from)?;
         Ok(Response::new(Box::pin(answers.map(|answer| answer.map_err(|error| to_status(&error.into()))))))
     }
 
     async fn write(&self, request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
         let CallingServer(caller) = calling_server(&request)?;
         let forwarded = request.into_inner();
-        if forwarded.from_server != caller.0 {
-            let problem = format!("is {}, but the connection is of server {caller}", forwarded.from_server);
-            return Err(Error::invalid("fromServer", problem, "").into());
-        }
-        Ok(Response::new(self.writes.handle_forwarded(forwarded).await))
+        check_sender(forwarded.from_server, caller)?;
+        Ok(Response::new(self.0.writes.handle_forwarded(forwarded).await))
     }
 
     async fn heartbeats(
@@ -87,38 +98,46 @@ impl Forward for ForwardService {
         request: Request<Streaming<HeartbeatBatch>>,
     ) -> Result<Response<Self::HeartbeatsStream>, Status> {
         let CallingServer(caller) = calling_server(&request)?;
-        Ok(Response::new(Box::pin(self.sessions.heartbeats(caller, request.into_inner())?)))
+        Ok(Response::new(Box::pin(self.0.sessions.heartbeats(caller, request.into_inner())?)))
     }
 
     async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateResponse>, Status> {
         calling_server(&request)?;
         let node = NodeName::from(request.into_inner().node_name);
-        let server = self.sessions.locate(&node)?;
+        let server = self.0.sessions.locate(&node)?;
         Ok(Response::new(LocateResponse { server_id: server.unwrap_or_default().0 }))
     }
 
     async fn logs(&self, request: Request<ForwardLogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
         calling_server(&request)?;
-        Ok(Response::new(Box::pin(self.sessions.forwarded_logs(request.into_inner()).await?)))
+        Ok(Response::new(Box::pin(self.0.sessions.forwarded_logs(request.into_inner()).await?)))
     }
 
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<ServerStatus>, Status> {
         calling_server(&request)?;
-        Ok(Response::new(describe(&self.raft)))
+        Ok(Response::new(describe(&self.0.raft, &self.0.members)))
     }
 
-    async fn cluster(&self, _request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    async fn cluster(&self, request: Request<ForwardedWrite>) -> Result<Response<ForwardedOutcome>, Status> {
+        let CallingServer(caller) = calling_server(&request)?;
+        let forwarded = request.into_inner();
+        check_sender(forwarded.from_server, caller)?;
+        Ok(Response::new(self.0.members.handle_forwarded(forwarded).await))
     }
 
-    async fn sign_server(&self, _request: Request<SignServerRequest>) -> Result<Response<SignServerResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+    async fn sign_server(&self, request: Request<SignServerRequest>) -> Result<Response<SignServerResponse>, Status> {
+        calling_server(&request)?;
+        let SignServerRequest { token_id, certificate_request } = request.into_inner();
+        let certificate_pem = self.0.members.sign(&token_id, &certificate_request).await?;
+        Ok(Response::new(SignServerResponse { certificate_pem }))
     }
 
     async fn take_snapshot(
         &self,
-        _request: Request<TakeSnapshotRequest>,
+        request: Request<TakeSnapshotRequest>,
     ) -> Result<Response<TakeSnapshotResponse>, Status> {
-        Err(Error::Unimplemented("not in this build yet".to_owned()).into())
+        calling_server(&request)?;
+        self.0.raft.take_snapshot().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(Response::new(TakeSnapshotResponse {}))
     }
 }

@@ -3,13 +3,14 @@
 use boss_base::{
     clock::Clock,
     jwt::{VerifyingKey, VerifyingKeys},
-    tls,
+    pki, tls,
 };
 
 use super::BuildError;
 use crate::{
     auth::{Principal, Role},
     config::Config,
+    members::{Signer, Welcome},
 };
 
 /// This server's certificate, checked to be its own and good now.
@@ -27,6 +28,23 @@ pub(super) fn load(config: &Config, clock: &dyn Clock) -> Result<tls::Identity, 
         return Err(BuildError::certificate(path, "it has expired"));
     }
     Ok(identity)
+}
+
+/// The authority's key, if this server holds it.
+pub(super) fn load_signer(config: &Config) -> Result<Option<Signer>, BuildError> {
+    let Some(key) = &config.ca_key else { return Ok(None) };
+    Signer::load(&config.tls.ca, key).map(Some).map_err(|problem| BuildError::certificate(key, problem))
+}
+
+/// What a server that joins has to know.
+pub(super) fn welcome(config: &Config) -> Result<Welcome, BuildError> {
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path).map_err(|error| BuildError::certificate(path, error.to_string()))
+    };
+    let ca = pki::certificate_der(&read(&config.tls.ca)?)
+        .map_err(|error| BuildError::certificate(&config.tls.ca, error.to_string()))?;
+    let token_keys = config.token_keys.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    Ok(Welcome { ca, token_keys, profile: config.profile.as_str().to_owned() })
 }
 
 pub(super) fn load_token_keys(config: &Config) -> Result<VerifyingKeys, BuildError> {

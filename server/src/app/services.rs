@@ -6,11 +6,11 @@ use boss_proto::{
     FILE_DESCRIPTOR_SET,
     encoded::registry_server::RegistryServer,
     ids::ClusterId,
-    limits::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
+    limits::{CERTIFICATE_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
         auth_server::AuthServer, cluster_server::ClusterServer, node_sessions_server::NodeSessionsServer,
-        pods_server::PodsServer,
+        pods_server::PodsServer, server_join_server::ServerJoinServer,
     },
 };
 use boss_raft::{Handle, PeerId};
@@ -20,11 +20,15 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    api::{AuthService, ClusterService, ForwardService, HealthService, RegistryService, gate::Gate},
+    api::{self, AuthService, ClusterService, ForwardService, HealthService, JoinService, RegistryService, gate::Gate},
+    members::Members,
     reads::Reads,
     sessions::Sessions,
     writes::{Peers, Writes},
 };
+
+/// A request to join: a certificate request, a name and two addresses, from somebody whom nobody knows yet.
+const JOIN_REQUEST_BYTES_MAX: usize = 2 * CERTIFICATE_REQUEST_BYTES_MAX;
 
 type Gated = Stack<Gate, Identity>;
 
@@ -35,13 +39,15 @@ pub(super) struct Services {
     pub(super) reads: Reads,
     pub(super) raft: Handle,
     pub(super) peers: Peers,
+    pub(super) members: Members,
     pub(super) sessions: Arc<Sessions>,
 }
 
 impl Services {
     pub(super) fn for_clients(&self, mut server: Server<Gated>, stopping: CancellationToken) -> Router<Gated> {
         let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
-        let cluster = ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone());
+        let cluster =
+            ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone(), self.members.clone());
         let router = server
             .add_service(
                 RegistryServer::new(registry)
@@ -49,6 +55,10 @@ impl Services {
                     .max_encoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(ClusterServer::new(cluster).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(
+                ServerJoinServer::new(JoinService::new(self.members.clone()))
+                    .max_decoding_message_size(JOIN_REQUEST_BYTES_MAX),
+            )
             .add_service(
                 AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
@@ -65,7 +75,12 @@ impl Services {
     }
 
     pub(super) fn for_servers(&self, mut server: Server<Gated>) -> Router<Gated> {
-        let forward = ForwardService::new(self.writes.clone(), self.raft.clone(), self.sessions.clone());
+        let forward = ForwardService::new(api::ForwardParts {
+            writes: self.writes.clone(),
+            raft: self.raft.clone(),
+            sessions: self.sessions.clone(),
+            members: self.members.clone(),
+        });
         server.add_service(self.raft.peer_service(Arc::new(PeerId::of_connection)).into_server()).add_service(
             ForwardServer::new(forward)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -76,7 +91,14 @@ impl Services {
 
 /// What clients can call; what servers say to each other is not listed.
 fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
-    let listed = ["boss.v1.Registry", "boss.v1.Cluster", "boss.v1.Auth", "boss.v1.NodeSessions", "boss.v1.Pods"];
+    let listed = [
+        "boss.v1.Registry",
+        "boss.v1.Cluster",
+        "boss.v1.ServerJoin",
+        "boss.v1.Auth",
+        "boss.v1.NodeSessions",
+        "boss.v1.Pods",
+    ];
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

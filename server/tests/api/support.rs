@@ -263,6 +263,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         listen,
         tls: files,
         token_keys: vec![folder.join("token.pem")],
+        ca_key: None,
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
         disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
