@@ -14,7 +14,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-log clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,8 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 	cc -shared -fPIC -O2 -o $(CARGO_TARGET_DIR)/slow_sync.so raft/benches/log/slow_sync.c -ldl
 	$(CARGO) bench --locked -p boss-raft --bench log
 	SLOW_SYNC_US=4000 LD_PRELOAD=$(CARGO_TARGET_DIR)/slow_sync.so $(CARGO) bench --locked -p boss-raft --bench log
+bench-etcd: build ## Compare the registry with etcd, which must be installed
+	$(RELEASE)/boss-bench etcd
 
 clean-dev: ## Stop the cluster of the state folder and delete it
 	-$(RELEASE)/bossctl dev down --dir $(BOSS_DEV_DIR)

@@ -10,7 +10,7 @@ mod plan;
 mod summary;
 
 pub use self::{
-    boss::{Caller, Connections, Feed, Get, List, Mixed, Put, Target, fill, fill_from},
+    boss::{Caller, Connections, Feed, Get, List, Mixed, Put, StreamPut, Target, Txn, fill, fill_from},
     fan_out::{EventFeed, fan_out},
     histogram::Histogram,
     keys::{KeySpace, Random, value},

@@ -10,6 +10,10 @@ use boss_chaos_tests::{
 };
 use clap::{Parser, Subcommand};
 
+/// Load must cost its machine less than it costs the servers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Starts clusters of real processes on this machine and measures them. Build all binaries with the same profile first.
 #[derive(Debug, Parser)]
 #[command(name = "boss-bench", version)]
@@ -58,7 +62,7 @@ enum What {
         /// Three rounds of two seconds.
         #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
         quick: bool,
-        /// Only these loads: put-1, put-256, put-1000, get-256, get-1000, list, watch-1000.
+        /// Only these loads: put-1, put-256, put-1000, stream, get-256, get-1000, list, watch-1000.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// Bytes of each value.

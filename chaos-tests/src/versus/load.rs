@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use boss_base::tasks::Tasks;
 use boss_client::{Config, Credentials, Endpoint, Source};
 use boss_proto::v1;
 use bossctl::bench::{self, Connections, KeySpace, Pace, Stop, Summary, drive, fan_out};
@@ -26,6 +27,11 @@ pub enum Load {
         /// How many.
         clients: usize,
     },
+    /// Each replaces one object after the other, over one stream of writes for each connection. etcd has none.
+    Stream {
+        /// How many.
+        clients: usize,
+    },
     /// Each reads one object after the other, linearizable.
     Get {
         /// How many.
@@ -42,10 +48,11 @@ pub enum Load {
 
 impl Load {
     /// All that are compared, in the order of the report.
-    pub const ALL: [Load; 7] = [
+    pub const ALL: [Load; 8] = [
         Load::Put { clients: 1 },
         Load::Put { clients: 256 },
         Load::Put { clients: 1_000 },
+        Load::Stream { clients: 4_096 },
         Load::Get { clients: 256 },
         Load::Get { clients: 1_000 },
         Load::List,
@@ -57,6 +64,7 @@ impl Load {
     pub fn name(self) -> String {
         match self {
             Load::Put { clients } => format!("put-{clients}"),
+            Load::Stream { .. } => "stream".to_owned(),
             Load::Get { clients } => format!("get-{clients}"),
             Load::List => "list".to_owned(),
             Load::Watch { watchers } => format!("watch-{watchers}"),
@@ -126,6 +134,12 @@ impl Boss {
                 let connections = self.connect(CONNECTIONS.min(clients)).await;
                 drive(connections.callers(clients).map(|it| bench::Put::new(it, target())).collect(), pace).await
             }
+            Load::Stream { clients } => {
+                let (connections, tasks) = (self.connect(CONNECTIONS).await, Tasks::new());
+                let summary = drive(connections.streams(clients, &self.target, &tasks), pace).await;
+                tasks.cancel();
+                summary
+            }
             Load::Get { clients } => get(&self.connect(CONNECTIONS.min(clients)).await, clients, target(), pace).await,
             Load::List => {
                 let connections = self.connect(1).await;
@@ -133,13 +147,16 @@ impl Boss {
             }
             Load::Watch { watchers } => {
                 let connections = self.connect(CONNECTIONS).await;
+                let mut writer =
+                    bench::Put::new(connections.callers(1).next().expect("there are connections"), target());
+                // Its answer tells from which revision on to watch.
+                bench::Worker::once(&mut writer).await.unwrap_or_else(|failed| panic!("no write: {failed:?}"));
                 let mut feeds = Vec::new();
                 for caller in connections.callers(watchers) {
                     let feed = bench::Feed::open(caller, &self.target).await;
                     feeds.push(feed.unwrap_or_else(|failed| panic!("no watch: {failed:?}")));
                 }
-                let writer = connections.callers(1).next().expect("there are connections");
-                fan_out(feeds, bench::Put::new(writer, target()), stop).await
+                fan_out(feeds, writer, stop).await
             }
         }
     }
@@ -200,7 +217,8 @@ impl EtcdSide {
     async fn run(&self, load: Load, stop: Stop) -> Summary {
         let (target, pace) = (|| self.target.clone(), Pace { stop, rate: None });
         match load {
-            Load::Put { clients } => {
+            // The nearest that it has.
+            Load::Put { clients } | Load::Stream { clients } => {
                 let callers = self.etcd.callers(clients, CONNECTIONS.min(clients)).await.into_iter();
                 drive(callers.map(|it| etcd_api::Put::new(it, target())).collect(), pace).await
             }

@@ -94,6 +94,8 @@ impl Row {
                 aim("p99 / etcd's", Limit::AtMost(0.5), against_etcd(p99)),
                 aim("server CPU per put / etcd's", Limit::AtMost(0.5), against_etcd(cpu)),
             ],
+            // Against the best that etcd does with unary calls: see `Report::stream_aim`.
+            Load::Stream { .. } => Vec::new(),
             Load::Get { clients } => {
                 let wanted = if clients < 1_000 { 4.0 } else { 3.0 };
                 let mut aims = vec![aim("rate / etcd's", Limit::AtLeast(wanted), against_etcd(rate))];
@@ -126,6 +128,20 @@ impl Report {
         Self { rounds, each, value_bytes, keys, rows: Vec::new() }
     }
 
+    fn aims(&self) -> impl Iterator<Item = Aim> + '_ {
+        self.rows.iter().flat_map(Row::aims).chain(self.stream_aim())
+    }
+
+    /// Writes of a stream against the best rate of etcd's puts.
+    fn stream_aim(&self) -> Option<Aim> {
+        let rate = |rounds: &[Round]| median_of(rounds, |round| round.per_second);
+        let stream = self.rows.iter().find(|row| matches!(row.load, Load::Stream { .. }))?;
+        let puts = self.rows.iter().filter(|row| matches!(row.load, Load::Put { .. } | Load::Stream { .. }));
+        let best = puts.map(|row| rate(&row.etcd)).reduce(f64::max)?;
+        let what = "stream: rate / etcd's best put rate".to_owned();
+        Some(Aim { what, limit: Limit::AtLeast(5.0), measured: rate(&stream.boss) / best })
+    }
+
     /// Every round, for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -133,7 +149,7 @@ impl Report {
         json!({
             "rounds": self.rounds, "seconds": self.each.as_secs_f64(), "valueBytes": self.value_bytes, "keys": self.keys,
             "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
-            "aims": self.rows.iter().flat_map(Row::aims).map(aim).collect::<Vec<_>>(),
+            "aims": self.aims().map(aim).collect::<Vec<_>>(),
         })
     }
 }
@@ -167,7 +183,7 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "\n| aim | wanted | measured | reached |\n|---|---|---|---|")?;
-        for aim in self.rows.iter().flat_map(Row::aims) {
+        for aim in self.aims() {
             let wanted = match aim.limit {
                 Limit::AtLeast(limit) => format!("at least {limit}"),
                 Limit::AtMost(limit) => format!("at most {limit}"),

@@ -24,6 +24,10 @@ pub struct Bench {
 pub enum Load {
     /// Replace single objects
     Put,
+    /// Replace single objects over streams of writes, one for each connection
+    Stream,
+    /// Replace single objects in transactions that compare first
+    Txn,
     /// Read single objects
     Get {
         /// Take what the server at hand has, instead of asking for the latest

@@ -6,12 +6,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use boss_base::clock::{Clock, SystemClock};
-use boss_client::{Client, Config, Error, Session};
+use boss_base::{
+    clock::{Clock, SystemClock},
+    tasks::Tasks,
+};
+use boss_client::{Client, Config, Error, Session, WriteStream, WriteStreamOptions};
 use boss_proto::{
     kind::Kind,
     limits::{LIST_PAGE_MAX, MESSAGE_BYTES_MAX},
-    v1::{self, registry_client::RegistryClient, watch_response},
+    v1::{self, compare, registry_client::RegistryClient, streamed_result, txn_operation, watch_response},
 };
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -40,6 +43,7 @@ pub struct Target {
 /// Connections to the servers of a cluster, taken in turn.
 #[derive(Clone)]
 pub struct Connections {
+    clients: Vec<Client>,
     sessions: Vec<Session>,
     /// The highest revision in any answer: request ids must tell what was seen.
     seen: Arc<AtomicU64>,
@@ -49,11 +53,23 @@ impl Connections {
     /// `count` of them, spread over the servers of `config`. They open when they are first used.
     pub fn open(config: &Config, count: usize) -> Result<Self, Error> {
         let servers = config.servers.iter().cycle().take(count);
-        let session = |server: &boss_client::Endpoint| {
-            let one = Config { servers: vec![server.clone()], ..config.clone() };
-            Client::connect(one).map(|client| client.session())
+        let client = |server: &boss_client::Endpoint| {
+            Client::connect(Config { servers: vec![server.clone()], ..config.clone() })
         };
-        Ok(Self { sessions: servers.map(session).collect::<Result<_, _>>()?, seen: Arc::default() })
+        let clients: Vec<Client> = servers.map(client).collect::<Result<_, _>>()?;
+        let sessions = clients.iter().map(Client::session).collect();
+        Ok(Self { clients, sessions, seen: Arc::default() })
+    }
+
+    /// Writers that share one stream of writes for each connection, which live as long as `tasks`.
+    pub fn streams(&self, count: usize, target: &Target, tasks: &Tasks) -> Vec<StreamPut> {
+        let stream = |client: &Client| client.write_stream(tasks, WriteStreamOptions::default());
+        let streams: Vec<WriteStream> = self.clients.iter().map(stream).collect();
+        let writer = |(number, caller): (usize, Caller)| StreamPut {
+            stream: streams[number % streams.len()].clone(),
+            put: Put::new(caller, target.clone()),
+        };
+        self.callers(count).enumerate().map(writer).collect()
     }
 
     /// The callers of a run, spread over the connections.
@@ -168,15 +184,66 @@ impl Put {
         let value = value(target.value_bytes, &mut caller.random);
         Self { caller, target, value }
     }
-}
 
-impl Worker for Put {
-    async fn once(&mut self) -> Result<(), Failed> {
+    fn next_object(&mut self) -> v1::Object {
         let name = self.target.keys.any(&mut self.caller.random);
         // Another value each time: an update that changes nothing is no write.
         let fresh = value(self.value.len().min(16), &mut self.caller.random);
         self.value.replace_range(..fresh.len(), &fresh);
-        self.caller.update(config_map(&self.target.namespace, name, &self.value)).await
+        config_map(&self.target.namespace, name, &self.value)
+    }
+}
+
+impl Worker for Put {
+    async fn once(&mut self) -> Result<(), Failed> {
+        let object = self.next_object();
+        self.caller.update(object).await
+    }
+}
+
+/// Replaces objects of the target by writes of a shared stream.
+pub struct StreamPut {
+    stream: WriteStream,
+    put: Put,
+}
+
+impl Worker for StreamPut {
+    async fn once(&mut self) -> Result<(), Failed> {
+        let told = |error: Error| Failed(error.to_string().chars().take(80).collect());
+        let pending = self.stream.update(self.put.next_object()).await.map_err(told)?;
+        match pending.answer().await.map_err(told)?.outcome {
+            Some(streamed_result::Outcome::Refused(refusal)) => Err(Failed(refusal.message.chars().take(80).collect())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Replaces objects of the target in transactions that demand that they are there.
+pub struct Txn(Put);
+
+impl Txn {
+    /// A caller that writes.
+    #[must_use]
+    pub fn new(caller: Caller, target: Target) -> Self {
+        Self(Put::new(caller, target))
+    }
+}
+
+impl Worker for Txn {
+    async fn once(&mut self) -> Result<(), Failed> {
+        let object = self.0.next_object();
+        let key = object.key().map(|key| key.to_proto());
+        let update = v1::UpdateRequest { object: Some(object), ..v1::UpdateRequest::default() };
+        let message = v1::TxnRequest {
+            compare: vec![v1::Compare { key, condition: Some(compare::Condition::Exists(true)) }],
+            success: vec![v1::TxnOperation { operation: Some(txn_operation::Operation::Update(update)) }],
+            request_id: Some(self.0.caller.request_id()),
+            ..v1::TxnRequest::default()
+        };
+        let caller = &mut self.0.caller;
+        let answer = caller.registry.txn(caller.session.request(message)).await.map_err(failed)?.into_inner();
+        caller.saw(answer.revision);
+        if answer.succeeded { Ok(()) } else { Err(Failed("the comparison did not hold".to_owned())) }
     }
 }
 

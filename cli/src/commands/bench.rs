@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use boss_base::clock::{Clock, SystemClock};
+use boss_base::{
+    clock::{Clock, SystemClock},
+    tasks::Tasks,
+};
 use boss_client::{Api, DeleteOptions, Error};
 use boss_proto::v1;
 use serde_json::json;
@@ -71,6 +74,13 @@ async fn measure(load: &Load, plan: &Plan, connections: &Connections, target: &T
     let target = || target.clone();
     Ok(match load {
         Load::Put => bench::drive(callers.map(|caller| bench::Put::new(caller, target())).collect(), pace).await,
+        Load::Stream => {
+            let tasks = Tasks::new();
+            let summary = bench::drive(connections.streams(plan.clients, &target(), &tasks), pace).await;
+            tasks.cancel();
+            summary
+        }
+        Load::Txn => bench::drive(callers.map(|caller| bench::Txn::new(caller, target())).collect(), pace).await,
         Load::Get { local } => {
             let consistency = if *local { v1::Consistency::Local } else { v1::Consistency::Linearizable };
             let reader = |caller: Caller| bench::Get::new(caller, target(), consistency);
@@ -145,6 +155,8 @@ fn show(args: &args::Bench, plan: &Plan, summary: &Summary) {
 fn name_of(load: &Load) -> &'static str {
     match load {
         Load::Put => "put",
+        Load::Stream => "stream",
+        Load::Txn => "txn",
         Load::Get { local: false } => "get, linearizable",
         Load::Get { local: true } => "get, local",
         Load::List => "list",
