@@ -246,11 +246,21 @@ impl Cluster {
     /// The administrator with the Rust SDK, as users have it; it asks `first` first.
     #[must_use]
     pub fn client(&self, first: u64) -> Client {
+        self.client_with(first, self.token("admin", &["system:admins"]))
+    }
+
+    /// A user without groups with the Rust SDK; it asks `first` first.
+    #[must_use]
+    pub fn client_of(&self, user: &str, first: u64) -> Client {
+        self.client_with(first, self.token(user, &[]))
+    }
+
+    fn client_with(&self, first: u64, token: String) -> Client {
         let endpoint = |server: &Server| server.api.parse::<Endpoint>();
         let mut servers = self.layout.plan().servers.clone();
         servers.rotate_left(index_of(first));
         let servers: Result<Vec<Endpoint>, _> = servers.iter().map(endpoint).collect();
-        let token = Credentials::Token(Source::Inline(self.token("admin", &["system:admins"])));
+        let token = Credentials::Token(Source::Inline(token));
         let config = servers.map(|servers| Config::new(servers, Source::File(self.layout.ca_path()), token));
         config.and_then(Client::connect).unwrap_or_else(|error| panic!("no client: {error}"))
     }

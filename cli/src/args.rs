@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     auth::{Auth, Whoami},
     bench::{Bench, BenchOptions, Load},
-    cluster::{Cluster, Init, Token},
+    cluster::{Cluster, Init, JoinToken, Remove, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},

@@ -326,6 +326,57 @@ impl Client {
         self.ask(v1::MembersRequest {}, send).await
     }
 
+    /// The tokens with which servers may join, without their secrets.
+    pub async fn join_tokens(&self) -> Result<v1::ListJoinTokensResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).list_join_tokens(request).await };
+        self.ask(v1::ListJoinTokensRequest {}, send).await
+    }
+
+    /// Makes a token with which one server may join. Asked once only: a second one nobody knows of would be a hole.
+    pub async fn create_join_token(
+        &self,
+        request: v1::CreateJoinTokenRequest,
+    ) -> Result<v1::CreateJoinTokenResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).create_join_token(request).await };
+        self.ask(request, send).await
+    }
+
+    /// Nobody joins with that token any more.
+    pub async fn revoke_join_token(&self, id: String) -> Result<v1::RevokeJoinTokenResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).revoke_join_token(request).await };
+        self.ask(v1::RevokeJoinTokenRequest { id }, send).await
+    }
+
+    /// Begins to remove a server; the same `request_id` finds the change that the first call began.
+    pub async fn remove_server(&self, request: v1::RemoveServerRequest) -> Result<v1::MembershipChange, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).remove_server(request).await };
+        self.ask(request, send).await
+    }
+
+    /// How far a change of the members is.
+    pub async fn membership_change(&self, number: u64) -> Result<v1::MembershipChange, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).change(request).await };
+        self.ask(v1::ChangeRequest { number }, send).await
+    }
+
+    /// Gives up the change under way, which must be the one of this number.
+    pub async fn cancel_membership_change(&self, number: u64) -> Result<v1::MembershipChange, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).cancel_change(request).await };
+        self.ask(v1::CancelChangeRequest { number }, send).await
+    }
+
+    /// Hands the leadership to a server, or with `None` to whoever needs least to lead.
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<v1::TransferLeaderResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).transfer_leader(request).await };
+        self.ask(v1::TransferLeaderRequest { server_id: to.unwrap_or_default() }, send).await
+    }
+
+    /// Forgets the history of watches up to a revision, or with `None` up to now.
+    pub async fn compact(&self, revision: Option<u64>) -> Result<v1::CompactResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).compact(request).await };
+        self.ask(v1::CompactRequest { revision: revision.unwrap_or_default() }, send).await
+    }
+
     /// A channel to one good server, for streams that the caller opens itself.
     #[must_use]
     pub fn session(&self) -> Session {

@@ -9,10 +9,10 @@ mod support;
 mod access;
 #[path = "api/contact.rs"]
 mod contact;
-#[path = "api/many_writes.rs"]
-mod many_writes;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/many_writes.rs"]
+mod many_writes;
 #[path = "api/nodes.rs"]
 mod nodes;
 #[path = "api/objects.rs"]

@@ -3,10 +3,11 @@
 mod pods;
 
 mod agent_restart;
+mod cluster_operations;
 mod durability;
 mod failover;
-mod many_watches;
 mod linearizability;
+mod many_watches;
 mod overload;
 mod shutdown;
 mod writes;

@@ -21,10 +21,75 @@ pub enum Cluster {
         #[arg(short, long, value_enum, default_value_t)]
         output: Answer,
     },
+    /// Let another server lead
+    TransferLeader {
+        /// Which; without it, whoever needs least to lead
+        #[arg(value_name = "SERVER_ID")]
+        to: Option<u64>,
+    },
+    /// Remove a server, and wait until it is done; refused when the rest could not form a majority
+    Remove(Remove),
+    /// Show how far a change of the members is
+    Change {
+        /// Its number
+        number: u64,
+    },
+    /// Give up the change of the members under way
+    CancelChange {
+        /// Its number
+        number: u64,
+    },
+    /// Tokens with which a new server may join
+    #[command(subcommand)]
+    JoinToken(JoinToken),
+    /// Forget the history of watches and past revisions, and tidy up logs
+    Compact {
+        /// Up to this revision; without it, up to now
+        #[arg(long)]
+        revision: Option<u64>,
+    },
     /// Make certificates, keys and configuration of a new cluster, one folder per machine
     Init(Init),
     /// Make a token with the cluster's own key; needs the folder of `cluster init` or `dev up`
     Token(Token),
+}
+
+/// A server to be removed.
+#[derive(Debug, Clone, Args)]
+pub struct Remove {
+    /// Which
+    #[arg(value_name = "SERVER_ID")]
+    pub server_id: u64,
+    /// Also when the servers that are left could not form a majority: the cluster may stand still
+    #[arg(long)]
+    pub force: bool,
+    /// How long to wait until it is done
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+}
+
+/// Tokens of servers that are to join.
+#[derive(Debug, Subcommand)]
+pub enum JoinToken {
+    /// Make one; it is shown this once
+    Create {
+        /// How long it is good for
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+        /// The server that joins takes the place of this one
+        #[arg(long, value_name = "SERVER_ID")]
+        replaces: Option<u64>,
+        /// The file to write it to, for its owner only [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show those that are kept
+    List,
+    /// Let nobody join with one any more
+    Revoke {
+        /// Its id, as the list shows it
+        id: String,
+    },
 }
 
 /// A cluster to be made.

@@ -1,5 +1,8 @@
 //! `bossctl cluster`: the control plane itself, and the making of new ones.
 
+mod changes;
+mod join_tokens;
+
 use std::path::Path;
 
 use boss_base::files;
@@ -18,6 +21,12 @@ pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Fa
     match args {
         args::Cluster::Status { output } => status(output, &Session::open(global)?).await,
         args::Cluster::Members { output } => members(output, &Session::open(global)?).await,
+        args::Cluster::TransferLeader { to } => changes::transfer_leader(to, &Session::open(global)?).await,
+        args::Cluster::Remove(args) => changes::remove(&args, &Session::open(global)?).await,
+        args::Cluster::Change { number } => changes::show(number, &Session::open(global)?).await,
+        args::Cluster::CancelChange { number } => changes::cancel(number, &Session::open(global)?).await,
+        args::Cluster::JoinToken(args) => join_tokens::run(args, &Session::open(global)?).await,
+        args::Cluster::Compact { revision } => changes::compact(revision, &Session::open(global)?).await,
         args::Cluster::Init(args) => init(&args),
         args::Cluster::Token(args) => token(&args),
     }
