@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod config;
 pub mod constant_time;
 pub mod files;
 pub mod fuzz;

@@ -1,19 +1,19 @@
 //! The agent's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
 
-mod reader;
-
 use std::{
     collections::BTreeMap,
-    fmt, fs,
     path::{Path, PathBuf},
 };
 
-use boss_base::tls;
+use boss_base::{
+    config::{Problems, Section, read_file, read_log_format, read_tls},
+    tls,
+};
 use boss_client::Endpoint;
 use boss_proto::{ids::NodeName, labels};
 use clap::Parser;
 
-use self::reader::{Problems, Section};
+pub use boss_base::config::Problem;
 
 /// The agent of Boss on one machine: runs the pods that are bound to it.
 #[derive(Debug, Clone, Default, Parser)]
@@ -79,31 +79,15 @@ impl Default for Process {
     }
 }
 
-/// One thing that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key in the file, the flag, or the file itself.
-    pub at: String,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.reason)
-    }
-}
-
 impl Config {
     /// Reads the file, lays flags and environment over it, and checks everything; returns all problems at once.
     /// Paths in the file are relative to its folder.
     pub fn load(args: &Args) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
-        let (table, folder) = read_file(args.config.as_deref(), &mut problems);
-        if !problems.is_empty() {
+        let Some((root, folder)) = read_file(args.config.as_deref(), &mut problems) else {
             return Err(problems.into_vec());
-        }
-        let config = read(Section::root(table), args, &folder, &mut problems);
+        };
+        let config = read(root, args, &folder, &mut problems);
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(problems.into_vec()),
@@ -120,7 +104,7 @@ fn read(mut root: Section, args: &Args, folder: &Path, problems: &mut Problems) 
     check_labels(&labels, problems);
     let tls = read_tls(&mut root, folder, problems);
     let process = read_process(&mut root, problems);
-    let log_format = read_log_format(&mut root, args, problems);
+    let log_format = read_log_format(&mut root, args.log_format.as_deref(), problems);
     root.finish(problems);
     Some(Config {
         name: name?,
@@ -132,24 +116,6 @@ fn read(mut root: Section, args: &Args, folder: &Path, problems: &mut Problems) 
         stop_sandboxes_on_exit,
         log_format: log_format?,
     })
-}
-
-fn read_file(path: Option<&Path>, problems: &mut Problems) -> (toml::Table, PathBuf) {
-    let Some(path) = path else {
-        problems.add("--config", "is missing: name the configuration file");
-        return Default::default();
-    };
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let table = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")).and_then(|text| {
-        text.parse::<toml::Table>().map_err(|error| format!("is not TOML: {}", error.to_string().trim_end()))
-    });
-    match table {
-        Ok(table) => (table, folder),
-        Err(reason) => {
-            problems.add(path.display().to_string(), reason);
-            (toml::Table::new(), folder)
-        }
-    }
 }
 
 fn read_name(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<NodeName> {
@@ -192,14 +158,6 @@ fn read_state_dir(root: &mut Section, args: &Args, folder: &Path, problems: &mut
     }
 }
 
-fn read_tls(root: &mut Section, folder: &Path, problems: &mut Problems) -> Option<tls::Files> {
-    let mut section = root.section("tls", problems);
-    let [certificate, key, ca] =
-        ["certificate", "key", "ca"].map(|name| section.required_text(name, problems).map(|text| folder.join(text)));
-    section.finish(problems);
-    Some(tls::Files { certificate: certificate?, key: key?, ca: ca? })
-}
-
 fn read_process(root: &mut Section, problems: &mut Problems) -> Option<Process> {
     let default = Process::default();
     let mut providers = root.section("providers", problems);
@@ -211,17 +169,6 @@ fn read_process(root: &mut Section, problems: &mut Problems) -> Option<Process> 
     match u32::try_from(concurrency_max) {
         Ok(concurrency_max) => Some(Process { concurrency_max, tasks_max }),
         Err(_) => problems.none("providers.process.concurrency_max", "is too large"),
-    }
-}
-
-fn read_log_format(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<boss_base::telemetry::Format> {
-    let mut log = root.section("log", problems);
-    let from_file = log.text("format", problems);
-    log.finish(problems);
-    match args.log_format.clone().or(from_file).as_deref() {
-        None | Some("text") => Some(boss_base::telemetry::Format::Text),
-        Some("json") => Some(boss_base::telemetry::Format::Json),
-        Some(other) => problems.none("log.format", format!("{other:?} is no log format: use text or json")),
     }
 }
 
@@ -238,6 +185,8 @@ fn check_labels(labels: &BTreeMap<String, String>, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const GOOD: &str = "name = 'n1'\nservers = ['127.0.0.1:7400', 'b:7410']\nstate_dir = 'state'\n\

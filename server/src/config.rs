@@ -1,7 +1,5 @@
 //! The server's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
 
-mod reader;
-
 use std::{
     collections::BTreeSet,
     fmt, fs,
@@ -10,12 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use boss_base::{telemetry::Format, tls};
+use boss_base::{
+    config::{Problems, Section, read_file, read_log_format, read_tls},
+    telemetry::Format,
+    tls,
+};
 use boss_proto::ids::{ClusterId, ServerId};
 use boss_raft::{ElectionProfile, Member, ReadMode, config::DISK_RESERVE_BYTES};
 use clap::Parser;
 
-use self::reader::{Problems, Section};
+pub use boss_base::config::Problem;
 
 /// More than any log can need before a person looks.
 const DISK_RESERVE_MIB_MAX: u64 = 64 << 10;
@@ -101,30 +103,14 @@ pub struct Listen {
     pub http: SocketAddr,
 }
 
-/// One thing that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key in the file, the flag, or the file itself.
-    pub at: String,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.reason)
-    }
-}
-
 impl Config {
     /// Reads the file, lays flags and environment over it, and checks everything; returns all problems at once.
     pub fn load(args: &Args) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
-        let (table, folder) = read_file(args.config.as_deref(), &mut problems);
-        if !problems.is_empty() {
+        let Some((root, folder)) = read_file(args.config.as_deref(), &mut problems) else {
             return Err(problems.into_vec());
-        }
-        let config = Raw::read(Section::root(table), args, &folder, &mut problems);
+        };
+        let config = Raw::read(root, args, &folder, &mut problems);
         check_relations(&config, &mut problems);
         if problems.is_empty() { config.finish().ok_or_else(Vec::new) } else { Err(problems.into_vec()) }
     }
@@ -189,7 +175,7 @@ impl Raw {
 
         let (profile, reads) = read_raft(&mut root, args, problems);
         let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
-        let log_format = read_log_format(&mut root, args, problems);
+        let log_format = read_log_format(&mut root, args.log_format.as_deref(), problems);
         let mut members = read_members(&mut root, problems);
         root.finish(problems);
         override_advertised(&mut members, id, advertised_api, advertised_peer);
@@ -234,25 +220,6 @@ impl Raw {
     }
 }
 
-fn read_file(path: Option<&Path>, problems: &mut Problems) -> (toml::Table, PathBuf) {
-    let Some(path) = path else {
-        problems.add("--config", "is missing: name the configuration file");
-        return Default::default();
-    };
-    let at = path.display().to_string();
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let table = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")).and_then(|text| {
-        text.parse::<toml::Table>().map_err(|error| format!("is not TOML: {}", error.to_string().trim_end()))
-    });
-    match table {
-        Ok(table) => (table, folder),
-        Err(reason) => {
-            problems.add(at, reason);
-            (toml::Table::new(), folder)
-        }
-    }
-}
-
 fn read_id(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<ServerId> {
     let file_id = root.number("id", problems);
     match args.id.or(file_id) {
@@ -260,14 +227,6 @@ fn read_id(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<S
         Some(id) => Some(ServerId(id)),
         None => problems.none("id", "is missing: set it in the file or with --id"),
     }
-}
-
-fn read_tls(root: &mut Section, folder: &Path, problems: &mut Problems) -> Option<tls::Files> {
-    let mut section = root.section("tls", problems);
-    let [certificate, key, ca] =
-        ["certificate", "key", "ca"].map(|name| section.required_text(name, problems).map(|text| folder.join(text)));
-    section.finish(problems);
-    Some(tls::Files { certificate: certificate?, key: key?, ca: ca? })
 }
 
 fn read_raft(root: &mut Section, args: &Args, problems: &mut Problems) -> (Option<ElectionProfile>, Option<ReadMode>) {
@@ -300,17 +259,6 @@ fn read_disk_reserve(root: &mut Section, problems: &mut Problems) -> Option<u64>
             let wanted = format!("must be 8 to {DISK_RESERVE_MIB_MAX}, not {other}");
             problems.none("disk.reserve_mib", wanted)
         }
-    }
-}
-
-fn read_log_format(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<Format> {
-    let mut log = root.section("log", problems);
-    let from_file = log.text("format", problems);
-    log.finish(problems);
-    match args.log_format.clone().or(from_file).as_deref() {
-        None | Some("text") => Some(Format::Text),
-        Some("json") => Some(Format::Json),
-        Some(other) => problems.none("log.format", format!("{other:?} is no log format: use text or json")),
     }
 }
 
