@@ -3,17 +3,15 @@
 mod disk;
 mod errors;
 mod folder;
+mod handover;
 mod leadership;
 mod membership;
 mod proposals;
 mod start;
 mod status;
+mod ticking;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use boss_base::{cached, tasks::Tasks};
 use boss_proto::{
@@ -37,13 +35,14 @@ use crate::{
     disk::Room,
     log::Log,
     metric_definitions as metric,
-    network::{PeerIdentity, PeerService, Peers, roster::Roster},
+    network::{Contact, PeerIdentity, PeerService, Peers, roster::Roster},
     reads::{Promise, ReadError, Reads},
     state::{Interest, Outcome, View},
     storage::{Published, StateMachine},
     types::{Address, Member, TypeConfig},
     watch::{Fanout, Watcher},
 };
+use handover::{HandOver, Leader, successor};
 use proposals::Proposals;
 
 /// A read that no leader confirms within it fails: several elections fit into it.
@@ -70,6 +69,7 @@ struct Inner {
     published: Published,
     peers: Peers,
     roster: Roster,
+    contact: Contact,
     reads: Reads,
     promise: Promise,
     fanout: Fanout,
@@ -252,8 +252,20 @@ impl Handle {
     /// A member that does not answer is taken for one that has not started yet. Those that do name their data folders.
     async fn refuse_second_cluster(&self, members: &[Member]) -> Result<BTreeMap<ServerId, String>, InitializeError> {
         let others = members.iter().filter(|member| member.id != self.0.server_id);
-        let asked = others.map(async |member| (member.id, self.0.peers.describe(member, DESCRIBE_TIMEOUT).await));
+        let asked = others.map(async |member| {
+            let answer = match self.0.peers.describe(member, DESCRIBE_TIMEOUT).await {
+                // Perhaps only a connection that had broken: the next call makes a new one.
+                Err(_) => self.0.peers.describe(member, DESCRIBE_TIMEOUT).await,
+                answer => answer,
+            };
+            (member.id, answer)
+        });
         let answers = futures_util::future::join_all(asked).await;
+        // Who refuses this server because it belongs to no cluster of theirs any more has a cluster.
+        let refused = answers.iter().find(|(_, answer)| answer.is_err() && self.0.roster.expelled().borrow().is_some());
+        if let Some((server, _)) = refused {
+            return Err(InitializeError::FormedElsewhere { server: *server });
+        }
         let answered = answers.into_iter().filter_map(|(id, answer)| Some((id, answer.ok()?)));
         let answered: Vec<_> = answered.collect();
         match answered.iter().find(|(_, answer)| answer.formed) {
@@ -277,6 +289,7 @@ impl Handle {
             roster: self.0.roster.clone(),
             room: self.0.room.clone(),
             failure: self.0.failure.clone(),
+            contact: self.0.contact.clone(),
             stopping: self.0.stopping.clone(),
         }
     }
@@ -299,24 +312,13 @@ impl Handle {
         }
     }
 
-    /// Asks the voter with the longest log to lead, and waits until somebody else does.
     async fn hand_over(&self) {
-        let metrics = self.metrics();
-        let Some(successor) = successor(&metrics, &self.0.peers.full_disks()) else { return };
-        if self.0.raft.trigger().transfer_leader(successor).await.is_err() {
-            return;
-        }
-        let mut servers = self.0.raft.server_metrics();
-        let handed_over = async {
-            while servers.borrow_watched().current_leader.is_none_or(|leader| leader == self.0.server_id.0) {
-                if servers.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        match tokio::time::timeout(self.0.handover_timeout, handed_over).await {
-            Ok(()) => tracing::info!(%successor, "handed over leadership"),
-            Err(_) => tracing::warn!(%successor, "leadership was not taken over in time"),
+        let leader = Leader { raft: &self.0.raft, peers: &self.0.peers, timeout: self.0.handover_timeout };
+        match leader.hand_over().await {
+            HandOver::NothingToDo => {}
+            HandOver::To(successor) => tracing::info!(%successor, "handed over leadership"),
+            HandOver::NobodyThere => tracing::info!("no other server is there to take over leadership"),
+            HandOver::TooLate => tracing::warn!("leadership was not taken over in time"),
         }
     }
 
@@ -329,12 +331,4 @@ impl Handle {
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
-}
-
-/// The voter that needs least to lead, one with room on its disk first; `None` when this server does not lead or is
-/// alone.
-fn successor(metrics: &RaftMetrics<TypeConfig>, full: &BTreeSet<ServerId>) -> Option<u64> {
-    let matched = metrics.replication.as_ref()?;
-    let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
-    voters.max_by_key(|id| (!full.contains(&ServerId(*id)), matched.get(id).copied().flatten()))
 }

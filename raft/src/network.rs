@@ -1,12 +1,14 @@
 //! How servers reach each other: one multiplexed channel per peer, and who may say what. Knows no objects.
 
 mod client;
+mod contact;
 mod convert;
 mod dial;
 pub(crate) mod roster;
 mod service;
 
 pub use client::{BadClusterId, Peers};
+pub(crate) use contact::Contact;
 pub use dial::{DialError, PeerDialer};
 pub use service::{PeerId, PeerIdentity, PeerService, Refused, server_uri};
 

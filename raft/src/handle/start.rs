@@ -17,13 +17,14 @@ use super::{
     leadership::{Seen, core_stopped, watch_leadership},
     membership::{ask_whether_member, watch_members},
     proposals::Proposals,
+    ticking::Ticking,
 };
 use crate::{
     compaction::Compaction,
-    config::{Config, ElectionProfile, Limits, ReadMode},
+    config::{Config, ElectionProfile, ReadMode},
     disk::Room,
     log::{self, Log, Owner},
-    network::{PeerDialer, Peers, roster::Roster},
+    network::{Contact, PeerDialer, Peers, roster::Roster},
     reads::{Promise, Reads, Rounds},
     state,
     storage::{OpenOptions, Published, StateMachine, StoreLimits},
@@ -114,12 +115,13 @@ async fn start_in(
         published,
         peers,
         roster,
+        contact: Contact::new(Arc::clone(&clock)),
         reads,
         promise,
         fanout: Fanout::new(),
         tasks,
     };
-    spawn_tasks(&inner, clock, config.limits.clone());
+    spawn_tasks(&inner, clock, config);
     watch_disk(&inner, door);
     let handle = Handle(Arc::new(inner));
     spawn(&handle.0.tasks, "ask-whether-member", OnExit::Log, ask_whether_member(handle.clone()));
@@ -191,7 +193,7 @@ fn settings(config: &Config) -> Result<openraft::Config, StartError> {
     settings.validate().map_err(|error| StartError::Configuration(error.to_string()))
 }
 
-fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
+fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, config: &Config) {
     let (raft, published): (Raft<TypeConfig, StateMachine>, Published) = (inner.raft.clone(), inner.published.clone());
     let seen = Seen { leadership: inner.leadership.clone(), applied: inner.applied.clone() };
     let (promise, voter, lease) = (inner.promise.clone(), raft.clone(), inner.handover_timeout);
@@ -209,6 +211,11 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, limits: Limits) {
         fanout.close();
     });
 
+    let patience = config.profile.election_timeout_min();
+    let ticking = Ticking { raft: raft.clone(), contact: inner.contact.clone(), patience };
+    spawn(&inner.tasks, "ticking", OnExit::Log, ticking.run());
+
+    let limits = config.limits.clone();
     let compaction = Compaction { raft: raft.clone(), log: inner.log.clone(), published, clock, limits };
     spawn(&inner.tasks, "compaction", OnExit::Log, compaction.run());
 

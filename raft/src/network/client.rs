@@ -99,7 +99,7 @@ impl Peers {
         let mut peer = self.peer(leader);
         let (mut client, request) = peer.call(v1::ReadIndexRequest {})?;
         let answer = tokio::time::timeout(timeout, client.read_index(request)).await;
-        let answer = answer.map_err(|_| Status::deadline_exceeded("the leader did not answer"))?;
+        let answer = answer.map_err(|_| failure::late("the leader did not answer"))?;
         Ok(answer.inspect_err(|status| self.roster.heed(leader.id, status))?.into_inner().index)
     }
 
@@ -108,7 +108,7 @@ impl Peers {
         let mut peer = self.peer(member);
         let (mut client, request) = peer.call(v1::DescribeRequest {})?;
         let answer = tokio::time::timeout(timeout, client.describe(request)).await;
-        let answer = answer.map_err(|_| Status::deadline_exceeded("the server did not answer"))?;
+        let answer = answer.map_err(|_| failure::late("the server did not answer"))?;
         Ok(answer.inspect_err(|status| self.roster.heed(member.id, status))?.into_inner())
     }
 
@@ -128,7 +128,7 @@ impl Peers {
         {
             return Ok(channel.clone());
         }
-        let channel = self.dialer.dial(member).map_err(|error| Status::unavailable(error.to_string()))?;
+        let channel = self.dialer.dial(member).map_err(|error| failure::not_dialled(&error))?;
         channels.insert(member.id, (member.clone(), channel.clone()));
         Ok(channel)
     }

@@ -110,6 +110,7 @@ pub(crate) fn is_removed(view: &View, server: ServerId) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test plays the peer")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! The answering side. Each call must come from the server that its certificate names, be of this cluster and be
 //! meant for this server; a leader or candidate may only speak for itself. The one place of raft that makes gRPC
 //! statuses.
+#![expect(clippy::disallowed_methods, reason = "this is the one place of raft that makes statuses")]
 
 use std::{
     future::ready,
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{
-    MESSAGE_BYTES_MAX,
+    Contact, MESSAGE_BYTES_MAX,
     convert::{
         append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
     },
@@ -172,6 +173,7 @@ pub struct PeerService {
     pub(crate) room: Room,
     /// Told when this server must not go on.
     pub(crate) failure: watch::Sender<Option<String>>,
+    pub(crate) contact: Contact,
     /// Cancelled when this server stops: streams of peers end then, or they would keep its port for ever.
     pub(crate) stopping: CancellationToken,
 }
@@ -250,6 +252,7 @@ impl PeerService {
             refused.store(true, Ordering::Relaxed);
             return None;
         }
+        self.contact.note(from);
         Some(request)
     }
 

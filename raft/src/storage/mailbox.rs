@@ -52,7 +52,21 @@ pub(super) enum Work {
 
 /// Both ends of the writer's queue.
 #[derive(Clone)]
-pub(super) struct Mailbox(Arc<Shared>);
+pub(super) struct Mailbox {
+    shared: Arc<Shared>,
+    /// `None` at the writer's own end. Only kept: its end is what tells.
+    _senders: Option<Arc<Senders>>,
+}
+
+/// All who may still put something in; the writer's own end does not count.
+struct Senders(Arc<Shared>);
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.0.arrived.notify_one();
+    }
+}
 
 struct Shared {
     bytes_max: usize,
@@ -66,6 +80,8 @@ struct Queue {
     bytes: usize,
     /// The newest state, when changes before it were not kept.
     missed: Option<Moment>,
+    /// Nobody is left who could put something in.
+    closed: bool,
 }
 
 impl Queue {
@@ -93,21 +109,32 @@ enum Pushed {
 impl Mailbox {
     /// An empty one that keeps changes of so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Shared { bytes_max, queue: Mutex::default(), arrived: Notify::new() }))
+        let shared = Arc::new(Shared { bytes_max, queue: Mutex::default(), arrived: Notify::new() });
+        Self { shared: Arc::clone(&shared), _senders: Some(Arc::new(Senders(shared))) }
+    }
+
+    /// The writer's end: it learns when nobody is left at the other one.
+    pub(super) fn for_writer(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), _senders: None }
+    }
+
+    /// Whether nothing can come any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn apply(&self, batch: Batch) {
-        let pushed = self.lock().push_or_miss(batch, self.0.bytes_max);
+        let pushed = self.lock().push_or_miss(batch, self.shared.bytes_max);
         if pushed == Pushed::Overflowed {
             metrics::counter!(STORE_OVERFLOWS).increment(1);
             tracing::warn!("the store behind the registry is too slow; it is written anew from memory when it can");
         }
         if pushed != Pushed::Missed {
-            self.0.arrived.notify_one();
+            self.shared.arrived.notify_one();
         }
     }
 
@@ -119,14 +146,14 @@ impl Mailbox {
         queue.bytes = 0;
         queue.missed = None;
         drop(queue);
-        self.0.arrived.notify_one();
+        self.shared.arrived.notify_one();
     }
 
     /// Waits until everything before is in the store, or the writer has ended.
     pub(super) async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         self.lock().work.push_back(Work::Flush(done));
-        self.0.arrived.notify_one();
+        self.shared.arrived.notify_one();
         // Without an answer there is no writer any more.
         let _ = wait.await;
     }
@@ -199,6 +226,6 @@ impl Mailbox {
 
     /// Waits for the next arrival; one that came since the last call counts.
     pub(super) async fn arrived(&self) {
-        self.0.arrived.notified().await;
+        self.shared.arrived.notified().await;
     }
 }

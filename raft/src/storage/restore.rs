@@ -126,7 +126,7 @@ impl StateMachine {
             storage: found.storage,
             cluster_id: options.cluster_id.clone(),
             durable: options.durable_log.clone(),
-            mailbox: mailbox.clone(),
+            mailbox: mailbox.for_writer(),
             token: options.tasks.token(),
             runtime: tokio::runtime::Handle::current(),
             limits: options.store,

@@ -125,7 +125,7 @@ impl<H: Home> Writer<H> {
             if let Some(work) = self.mailbox.pop() {
                 return Some(Next::Work(work));
             }
-            if self.token.is_cancelled() {
+            if self.token.is_cancelled() || self.mailbox.is_closed() {
                 return None;
             }
             let missed = self.mailbox.has_missed();

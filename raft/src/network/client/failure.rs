@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::errors::{NetworkError, RPCError, Unreachable};
 use tonic::{Code, Status};
 
-use crate::{codec::BadMessage, types::TypeConfig};
+use crate::{codec::BadMessage, network::DialError, types::TypeConfig};
 
 pub(super) async fn within<T>(
     timeout: Duration,
@@ -35,4 +35,16 @@ pub(super) fn unreachable(reason: impl ToString) -> RPCError<TypeConfig> {
 
 pub(super) fn nonsense(error: BadMessage) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(&error))
+}
+
+/// Stands for the answer that did not come in time.
+#[expect(clippy::disallowed_methods, reason = "a call that was given up looks like one that the peer refused")]
+pub(super) fn late(what: &'static str) -> Status {
+    Status::deadline_exceeded(what)
+}
+
+/// Stands for the answer of a peer that cannot even be called.
+#[expect(clippy::disallowed_methods, reason = "a call that was never made looks like one that the peer refused")]
+pub(super) fn not_dialled(error: &DialError) -> Status {
+    Status::unavailable(error.to_string())
 }

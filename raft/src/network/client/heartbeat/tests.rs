@@ -1,4 +1,5 @@
 //! Heartbeats against a peer that does what a test wants. The real one is in the tests of whole clusters.
+#![expect(clippy::disallowed_methods, reason = "the peer of a test refuses what no test asks of it")]
 
 use std::{
     sync::{
