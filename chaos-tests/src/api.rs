@@ -1,5 +1,9 @@
 //! A plain client of one server: no retries, no other server when this one fails, any credential, also a bad one.
 //! Tests of promises want to see each answer; what users get is `boss-client`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a call that fails in this client looks like one that the server refused"
+)]
 
 use std::{
     sync::{
@@ -25,6 +29,7 @@ use boss_proto::{
 use prost::Message;
 use tonic::{
     Code, Request, Status, Streaming,
+    codegen::http::uri::PathAndQuery,
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
@@ -148,6 +153,17 @@ impl Api {
         let message =
             v1::CreateRequest { object: Some(object.into_object()), request_id: Some(id), ..Default::default() };
         self.written(within(Box::pin(self.registry().create(self.request(message)?))).await?.into_inner())
+    }
+
+    /// A create whose request never comes to its end: the server waits for the rest. Resolves when it gives up.
+    pub async fn unfinished_create(&self) -> Result<(), Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        let ready = grpc.ready().await;
+        ready.map_err(|error| Status::new(Code::Unavailable, error.to_string()))?;
+        let request = self.stream_request(futures_util::stream::pending::<v1::CreateRequest>())?;
+        let codec = tonic_prost::ProstCodec::<v1::CreateRequest, v1::WriteResponse>::default();
+        let path = PathAndQuery::from_static("/boss.v1.Registry/Create");
+        grpc.client_streaming(request, path, codec).await.map(drop)
     }
 
     /// Replaces an object.

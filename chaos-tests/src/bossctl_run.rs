@@ -11,7 +11,8 @@ use std::{
 
 use crate::{
     binaries,
-    cluster::{Cluster, or_fail, without_boss_variables},
+    cluster::{Cluster, or_fail},
+    machine::without_boss_variables,
     proc,
     process::{Exit, Process},
 };

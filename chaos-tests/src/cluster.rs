@@ -3,33 +3,29 @@
 //! Whatever fails in here is a failed test: it panics with what was waited for, and the cluster shows the end of each
 //! process' log when it is dropped in a panic.
 
+mod waiting;
+
 use std::{
-    fs::OpenOptions,
     io::Write,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use boss_client::{Client, Config, Credentials, Endpoint, Source};
-use boss_proto::{
-    object::Resource,
-    v1::{self, object::Body},
-};
+use boss_proto::v1::{self, object::Body};
 use bossctl::provision::{self, Node, Plan, Server};
 use nix::sys::signal::Signal;
 use tonic::Status;
 
 use crate::{
     api::{Api, Credential, Seen},
-    binaries,
-    http::get_status,
+    machine::Machine,
     ports::{self, Port},
     proc,
     process::{Exit, Process, kill_process},
     run_folder::{self, RunFolder},
-    wait::{self, TimedOut},
+    wait::TimedOut,
 };
 
 /// For conditions that hold within a second or two on an idle machine. Test machines are rarely idle.
@@ -56,14 +52,6 @@ impl Default for Spec {
     fn default() -> Self {
         Self { servers: 3, nodes: 1, profile: "standard" }
     }
-}
-
-/// One of the cluster's processes, running or not.
-struct Machine {
-    name: String,
-    program: PathBuf,
-    config: PathBuf,
-    process: Option<Process>,
 }
 
 /// A running cluster. Dropped, it leaves nothing behind but the folder of a failed test.
@@ -106,18 +94,13 @@ impl Cluster {
         let plan = plan(spec, &ports);
         let layout = provision::create(&folder.path().join("c"), &plan)
             .unwrap_or_else(|error| panic!("the cluster's folder cannot be made: {error}"));
-        let program = |name| binaries::find(name).unwrap_or_else(|error| panic!("{error}"));
-        let servers = plan.servers.iter().map(|server| Machine {
-            name: server.name.clone(),
-            program: program("boss-server"),
-            config: layout.server_directory(server).join("server.toml"),
-            process: None,
+        let servers = plan.servers.iter().map(|server| {
+            let config = layout.server_directory(server).join("server.toml");
+            Machine::new(&server.name, "boss-server", config)
         });
-        let nodes = plan.nodes.iter().map(|node| Machine {
-            name: node.name.clone(),
-            program: program("boss-node"),
-            config: layout.node_directory(node).join("node.toml"),
-            process: None,
+        let nodes = plan.nodes.iter().map(|node| {
+            let config = layout.node_directory(node).join("node.toml");
+            Machine::new(&node.name, "boss-node", config)
         });
         let (servers, nodes) = (servers.collect(), nodes.collect());
         LIVE.fetch_add(1, Ordering::SeqCst);
@@ -168,7 +151,7 @@ impl Cluster {
     /// The name of a node, counted from 0.
     #[must_use]
     pub fn node_name(&self, index: usize) -> &str {
-        &self.nodes[index].name
+        self.nodes[index].name()
     }
 
     /// Starts a server that is down.
@@ -183,13 +166,13 @@ impl Cluster {
 
     /// Kills a server; it has no chance to do anything.
     pub fn kill_server(&mut self, id: u64) {
-        self.servers[index_of(id)].process = None;
+        self.servers[index_of(id)].kill();
     }
 
     /// Kills all servers, one directly after the other.
     pub fn kill_all_servers(&mut self) {
         self.signal_servers(Signal::SIGKILL);
-        self.servers.iter_mut().for_each(|server| server.process = None);
+        self.servers.iter_mut().for_each(Machine::kill);
     }
 
     /// Sends a signal to every server.
@@ -209,7 +192,7 @@ impl Cluster {
 
     /// Kills an agent, and nothing else of the node.
     pub fn kill_node(&mut self, index: usize) {
-        self.nodes[index].process = None;
+        self.nodes[index].kill();
     }
 
     /// Asks an agent to stop and waits until it has.
@@ -284,115 +267,6 @@ impl Cluster {
         let bytes = std::fs::read(self.folder.log(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
-
-    /// Waits for a condition, or fails the test.
-    pub async fn wait<T, E: std::fmt::Display>(
-        &self,
-        what: impl Into<String>,
-        condition: impl AsyncFnMut() -> Result<T, E>,
-    ) -> T {
-        or_fail(wait::until(what, PATIENCE, condition).await)
-    }
-
-    /// Waits until a server says that it is ready and answers a linearizable read.
-    pub async fn wait_for_server(&self, id: u64) {
-        let (http, api) = (self.addresses(id).http.clone(), self.admin_at(id));
-        self.wait(format!("server {id} is ready"), async || {
-            let Some(process) = self.server(id) else { return Err("it is down".to_owned()) };
-            if let Some(exit) = process.exit() {
-                panic!("server {id} ended with {exit:?} instead of becoming ready");
-            }
-            match get_status(&http, "/readyz").await {
-                Ok(200) => {}
-                other => return Err(format!("/readyz: {other:?}")),
-            }
-            api.get::<v1::Namespace>("", "default").await.map(drop).map_err(|status| status.to_string())
-        })
-        .await;
-    }
-
-    /// Waits until the leader calls a node Ready.
-    pub async fn wait_for_node(&self, index: usize) {
-        let (name, api) = (self.node_name(index).to_owned(), self.admin());
-        self.wait(format!("{name} is Ready"), async || {
-            if let Some(exit) = self.node(index).and_then(Process::exit) {
-                panic!("{name} ended with {exit:?} instead of becoming Ready");
-            }
-            let node = api.get::<v1::Node>("", &name).await.map_err(|status| status.to_string())?;
-            let conditions = node.status.unwrap_or_default().conditions;
-            let ready = conditions.iter().find(|condition| condition.r#type == "Ready");
-            wait::holds(ready.is_some_and(|ready| ready.status == "True"), format!("Ready is {ready:?}"))
-        })
-        .await;
-    }
-
-    /// The id of the leader that a majority follows now.
-    pub async fn leader(&self) -> u64 {
-        self.wait("there is a leader", async || {
-            for id in self.running_servers() {
-                match self.admin_at(id).status().await {
-                    Ok(status) if self.server(status.leader_id.max(1)).is_some() && status.leader_id != 0 => {
-                        return Ok(status.leader_id);
-                    }
-                    _ => {}
-                }
-            }
-            Err("no running server names a running leader")
-        })
-        .await
-    }
-
-    /// Waits until the pod in the default namespace is as `look` wants it; its error says how it differs.
-    pub async fn wait_for_pod<T>(
-        &self,
-        name: &str,
-        what: &str,
-        mut look: impl FnMut(&v1::Pod) -> Result<T, String>,
-    ) -> T {
-        let api = self.admin();
-        self.wait(format!("pod {name}: {what}"), async || {
-            let pod = api.get::<v1::Pod>("default", name).await.map_err(|status| status.to_string())?;
-            look(&pod).map_err(|why| format!("{why}; its status is {:?}", pod.status))
-        })
-        .await
-    }
-
-    /// Waits until the pod's phase is this, and gives the pod.
-    pub async fn wait_for_phase(&self, name: &str, phase: &str) -> v1::Pod {
-        self.wait_for_pod(name, phase, |pod| {
-            let now = pod.status.as_ref().map_or("", |status| status.phase.as_str());
-            wait::holds(now == phase, format!("it is {now:?}")).map(|()| pod.clone())
-        })
-        .await
-    }
-
-    /// Waits until the object is not there any more.
-    pub async fn wait_until_gone<T: Resource>(&self, namespace: &str, name: &str) {
-        let api = self.admin();
-        self.wait(format!("{} {name} is gone", T::KIND), async || match api.get::<T>(namespace, name).await {
-            Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
-            Err(status) => Err(status.to_string()),
-            Ok(_) => Err("it is there".to_owned()),
-        })
-        .await;
-    }
-
-    /// Waits until all running servers have applied the same, and fails unless their states have the same hash.
-    pub async fn assert_states_are_equal(&self) {
-        let servers = self
-            .wait("all servers have applied the same index", async || {
-                let status = self.admin().status().await.map_err(|status| status.to_string())?;
-                let indexes: Vec<u64> = status.servers.iter().map(|server| server.applied_index).collect();
-                let equal = indexes.iter().all(|index| *index == indexes[0] && *index > 0);
-                let answered = status.servers.iter().filter(|server| server.error.is_empty()).count();
-                wait::holds(equal && answered == self.running_servers().len(), format!("{:?}", status.servers))?;
-                Ok::<_, String>(status.servers)
-            })
-            .await;
-        let hashes: Vec<&str> = servers.iter().map(|server| server.state_hash.as_str()).collect();
-        assert!(!hashes[0].is_empty(), "servers report a hash");
-        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "equal applied index, but hashes {hashes:?}");
-    }
 }
 
 impl Drop for Cluster {
@@ -407,7 +281,7 @@ impl Drop for Cluster {
             std::io::stderr().write_all(text.as_bytes()).ok();
         }
         // A stopped process does not see SIGKILL's friends, but SIGKILL itself works on it.
-        self.nodes.iter_mut().chain(&mut self.servers).for_each(|machine| machine.process = None);
+        self.nodes.iter_mut().chain(&mut self.servers).for_each(Machine::kill);
         if LIVE.fetch_sub(1, Ordering::SeqCst) == 1 {
             // The last cluster of this process: every descendant is a remainder, also a sandbox without monitor.
             for stat in proc::descendants(&[std::process::id().cast_signed()]) {
@@ -415,42 +289,6 @@ impl Drop for Cluster {
             }
         }
     }
-}
-
-impl Machine {
-    fn running(&self) -> Option<&Process> {
-        self.process.as_ref()
-    }
-
-    fn start(&mut self, folder: &RunFolder, args: &[&str]) {
-        assert!(self.process.as_ref().is_none_or(|process| !process.is_running()), "{} runs already", self.name);
-        let log = folder.log(&self.name);
-        let mut output = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened");
-        writeln!(output, "==== start of {} {args:?}", self.name).expect("the log can be written");
-        let mut command = Command::new(&self.program);
-        command.arg("--config").arg(&self.config).args(args);
-        without_boss_variables(&mut command).env(proc::RUN_VARIABLE, folder.path()).env("RUST_BACKTRACE", "1");
-        command.stdin(std::process::Stdio::null());
-        command.stdout(output.try_clone().expect("a descriptor is free")).stderr(output);
-        let process = Process::spawn(&mut command);
-        self.process = Some(process.unwrap_or_else(|error| panic!("{} does not start: {error}", self.name)));
-    }
-
-    async fn stop(&mut self) -> Exit {
-        let process = self.process.take().unwrap_or_else(|| panic!("{} is not running", self.name));
-        process.signal(Signal::SIGTERM);
-        or_fail(process.wait(STOP_DEADLINE).await)
-    }
-}
-
-/// Removes what would override a configuration file.
-pub fn without_boss_variables(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"BOSS_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// The value, or a failed test.

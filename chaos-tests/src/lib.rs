@@ -7,6 +7,7 @@ pub mod api;
 pub mod bossctl_run;
 pub mod http;
 pub mod look;
+pub mod machine;
 pub mod manifests;
 pub mod tokens;
 pub mod workload;

@@ -278,6 +278,7 @@ fn describe(error: &(dyn StdError + 'static)) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test plays the server")]
 mod tests {
     use bytes::Bytes;
     use tonic::metadata::{MetadataMap, MetadataValue};

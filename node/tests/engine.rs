@@ -1,5 +1,5 @@
 //! The engine with a provider in memory and no server: what it does with what a watch tells.
-
+#![expect(clippy::disallowed_methods, reason = "the server of a test refuses what a test wants refused")]
 #![expect(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
 use std::{sync::Arc, time::Duration};

@@ -18,6 +18,7 @@ mod bad_credentials;
 mod bad_manifests;
 
 mod bossctl;
+mod by_hand;
 mod dev_cluster;
 mod examples;
 

@@ -1,5 +1,6 @@
 //! Servers that answer from a script which all servers of a cluster share: the n-th call gets the n-th step,
 //! whichever server it reaches.
+#![expect(clippy::disallowed_methods, reason = "the servers of a test refuse what a test wants refused")]
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
 //! Watches over servers that fail, and what is built on them.
+#![expect(clippy::disallowed_methods, reason = "the server of a test ends a watch as a test wants")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Which error becomes which status on the wire: the one place that makes them. Knows no call.
+#![expect(clippy::disallowed_methods, reason = "this is the one place of the server that makes statuses")]
 
 use boss_proto::{peer::v1::Refusal as ForwardedRefusal, v1::ErrorInfo};
 use boss_raft::state::Rejection;

@@ -1,5 +1,5 @@
 //! Sessions of agents over real TLS: who may open one, whose heartbeats are confirmed, whose logs arrive where.
-
+#![expect(clippy::disallowed_methods, reason = "the servers of a test refuse what no test asks of them")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod agent;

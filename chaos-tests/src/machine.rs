@@ -1,0 +1,79 @@
+//! Runs one server or agent with its configuration file and keeps its log. Knows no cluster.
+
+use std::{fs::OpenOptions, io::Write, path::PathBuf, process::Command};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    binaries,
+    cluster::{STOP_DEADLINE, or_fail},
+    proc,
+    process::{Exit, Process},
+    run_folder::RunFolder,
+};
+
+/// One program with its configuration, running or not. Dropped, it is killed.
+pub struct Machine {
+    name: String,
+    program: PathBuf,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Machine {
+    /// One that is down.
+    #[must_use]
+    pub fn new(name: &str, program: &'static str, config: PathBuf) -> Self {
+        let program = binaries::find(program).unwrap_or_else(|error| panic!("{error}"));
+        Self { name: name.to_owned(), program, config, process: None }
+    }
+
+    /// What its log is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Kills it; it has no chance to do anything.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Its process; `None` while it is down.
+    #[must_use]
+    pub fn running(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Starts it; it must be down. What it writes goes to the log of its name.
+    pub fn start(&mut self, folder: &RunFolder, args: &[&str]) {
+        assert!(self.process.as_ref().is_none_or(|process| !process.is_running()), "{} runs already", self.name);
+        let log = folder.log(&self.name);
+        let mut output = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened");
+        writeln!(output, "==== start of {} {args:?}", self.name).expect("the log can be written");
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(&self.config).args(args);
+        without_boss_variables(&mut command).env(proc::RUN_VARIABLE, folder.path()).env("RUST_BACKTRACE", "1");
+        command.stdin(std::process::Stdio::null());
+        command.stdout(output.try_clone().expect("a descriptor is free")).stderr(output);
+        let process = Process::spawn(&mut command);
+        self.process = Some(process.unwrap_or_else(|error| panic!("{} does not start: {error}", self.name)));
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub async fn stop(&mut self) -> Exit {
+        let process = self.process.take().unwrap_or_else(|| panic!("{} is not running", self.name));
+        process.signal(Signal::SIGTERM);
+        or_fail(process.wait(STOP_DEADLINE).await)
+    }
+}
+
+/// Removes what would override a configuration file.
+pub fn without_boss_variables(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"BOSS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
