@@ -206,8 +206,9 @@ fn spawn_tasks(inner: &Inner, clock: Arc<dyn Clock>, config: &Config) {
 
     spawn(&inner.tasks, "members", OnExit::Log, watch_members(raft.clone(), inner.roster.clone()));
     let (fanout, watched, stopping) = (inner.fanout.clone(), published.clone(), inner.stopping.clone());
+    let told = watched.view().revision();
     inner.tasks.spawn("watch-fanout", OnExit::Log, async move {
-        stopping.run_until_cancelled(fanout.run(&watched)).await;
+        stopping.run_until_cancelled(fanout.run(&watched, told)).await;
         fanout.close();
     });
 

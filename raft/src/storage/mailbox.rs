@@ -80,7 +80,7 @@ struct Queue {
     bytes: usize,
     /// The newest state, when changes before it were not kept.
     missed: Option<Moment>,
-    /// Nobody is left who could put something in.
+    /// One of the ends has gone: nothing comes any more, or nobody takes it out.
     closed: bool,
 }
 
@@ -152,10 +152,23 @@ impl Mailbox {
     /// Waits until everything before is in the store, or the writer has ended.
     pub(super) async fn flush(&self) {
         let (done, wait) = oneshot::channel();
-        self.lock().work.push_back(Work::Flush(done));
+        {
+            let mut queue = self.lock();
+            if queue.closed {
+                return;
+            }
+            queue.work.push_back(Work::Flush(done));
+        }
         self.shared.arrived.notify_one();
         // Without an answer there is no writer any more.
         let _ = wait.await;
+    }
+
+    /// The writer has ended: who waits for it goes on.
+    pub(super) fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.work.clear();
     }
 
     /// Batches and flushes that wait.

@@ -97,6 +97,12 @@ pub(super) struct Parts<H: Home> {
     pub(super) limits: StoreLimits,
 }
 
+impl<H: Home> Drop for Writer<H> {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
 impl<H: Home> Writer<H> {
     pub(super) fn new(parts: Parts<H>) -> Self {
         let Parts { home, storage, cluster_id, durable, mailbox, token, runtime, limits } = parts;

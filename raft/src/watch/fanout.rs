@@ -95,10 +95,10 @@ impl Fanout {
         Self(Arc::new(Shared { index: Mutex::default(), told, closed, woken }))
     }
 
-    /// Wakes whom each new event concerns; ends when nothing more is published.
-    pub(crate) async fn run(&self, published: &Published) {
+    /// Wakes whom each event after `position` concerns; ends when nothing more is published. No watcher may have looked
+    /// before that position was taken.
+    pub(crate) async fn run(&self, published: &Published, mut position: Revision) {
         let mut applied = published.applied();
-        let mut position = published.view().revision();
         loop {
             applied.mark_unchanged();
             let view = published.view();

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use boss_base::cached;
 use boss_proto::{
     ids::{NodeName, Revision},
     kind::Kind,
@@ -28,7 +29,7 @@ use tokio::time::Sleep;
 use self::initial::Initial;
 pub(super) use self::selection::Departures;
 use super::{Error, OpenWatch, Reads, Rights, Shared};
-use crate::auth::Identity;
+use crate::{auth::Identity, metric_definitions as metric};
 
 /// An idle watch looks at its credential and hears how far the registry has come so often. Rights are also looked at
 /// before anything is told.
@@ -177,11 +178,16 @@ impl Watch {
         Poll::Pending
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "histograms are floats")]
     fn take_events(&mut self) -> Result<(), Error> {
         // Rights and events of one view: a right that was taken away covers nothing that came after.
         let view = self.shared.raft.view();
         self.check(&view)?;
-        let events = self.watcher.take(&view)?;
+        let behind = view.revision().0.saturating_sub(self.watcher.position().0);
+        let events = self.watcher.take(&view).inspect_err(|_| cached!(counter metric::WATCHES_EXPIRED).increment(1))?;
+        if !events.is_empty() {
+            cached!(histogram metric::WATCH_LAG_REVISIONS).record(behind as f64);
+        }
         let seen = events.iter().filter_map(|event| selection::seen(event, &self.selector, &self.shared.departures));
         self.pending.extend(seen);
         Ok(())

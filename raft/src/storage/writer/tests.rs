@@ -216,6 +216,14 @@ async fn what_was_applied_is_in_the_store_after_a_flush() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_writer_that_has_ended() {
+    let running = Running::new(StoreLimits::default());
+    let mailbox = running.mailbox.clone();
+    running.stop().await;
+    tokio::time::timeout(Duration::from_secs(30), mailbox.flush()).await.expect("nobody answers");
+}
+
+#[tokio::test]
 async fn a_store_that_hangs_holds_nobody_up_and_keeps_little_in_memory() {
     let mut running = Running::new(small());
     running.disk.close();
