@@ -7,6 +7,7 @@ mod cluster;
 mod context;
 mod dev;
 mod read;
+mod snapshot;
 mod write;
 
 use std::{path::PathBuf, time::Duration};
@@ -20,6 +21,7 @@ pub use self::{
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},
+    snapshot::{RestoreSnapshot, Snapshot},
     write::{Apply, Cascade, Delete, DryRun, Patch, Whole},
 };
 use crate::failure::EXIT_CODES;

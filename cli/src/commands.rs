@@ -23,6 +23,7 @@ mod get;
 mod logs;
 mod manifests;
 mod patch;
+mod snapshot;
 mod target;
 mod version;
 mod watch;

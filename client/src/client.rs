@@ -320,6 +320,21 @@ impl Client {
         self.ask(v1::ClusterStatusRequest {}, send).await
     }
 
+    /// A snapshot of everything acknowledged so far: a description first, then the bytes of the file.
+    pub async fn save_snapshot(&self) -> Result<Streaming<v1::SaveSnapshotResponse>, Error> {
+        let send = |channel, request| async move {
+            ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).save_snapshot(request).await
+        };
+        let call = Call::new(&self.shared, self.deadlines, Answer::Stream);
+        Box::pin(call.run(v1::SaveSnapshotRequest {}, send)).await.map_err(|failed| failed.error)
+    }
+
+    /// Has the members compare the hashes of their states now.
+    pub async fn check_hashes(&self) -> Result<v1::CheckHashesResponse, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).check_hashes(request).await };
+        self.ask(v1::CheckHashesRequest {}, send).await
+    }
+
     /// The servers that the cluster consists of.
     pub async fn members(&self) -> Result<v1::MembersResponse, Error> {
         let send = |channel, request| async move { ClusterClient::new(channel).members(request).await };

@@ -7,6 +7,7 @@ mod handover;
 mod leadership;
 mod membership;
 mod proposals;
+mod snapshots;
 mod start;
 mod status;
 mod ticking;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use errors::{InitializeError, ProposeError, StartError};
 pub use membership::{ChangeError, Health, TransferError};
+pub use snapshots::{OpenSnapshot, SnapshotError};
 pub use start::start;
 pub use status::{DiskStatus, Leadership, Role, Status};
 

@@ -8,6 +8,7 @@ pub mod watch;
 pub mod state;
 pub mod storage;
 
+pub mod backup;
 pub mod config;
 pub mod types;
 
@@ -23,8 +24,8 @@ pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile, ReadMode};
 pub use handle::{
-    ChangeError, DiskStatus, Handle, Health, InitializeError, Leadership, ProposeError, Role, StartError, Status,
-    TransferError, start,
+    ChangeError, DiskStatus, Handle, Health, InitializeError, Leadership, OpenSnapshot, ProposeError, Role,
+    SnapshotError, StartError, Status, TransferError, start,
 };
 pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
 pub use reads::ReadError;

@@ -16,6 +16,7 @@ mod writer;
 pub use home::{Home, SledHome};
 pub use memory::MemoryStorage;
 pub use published::{Applied, Published};
+pub(crate) use meta::Place;
 pub use restore::{OpenError, OpenOptions};
 pub use sled_store::SledStorage;
 pub use snapshot::{SnapshotFile, SnapshotReceiver};

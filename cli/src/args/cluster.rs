@@ -48,6 +48,9 @@ pub enum Cluster {
         #[arg(long)]
         revision: Option<u64>,
     },
+    /// The whole registry in a file: save, verify, restore
+    #[command(subcommand)]
+    Snapshot(super::Snapshot),
     /// Make certificates, keys and configuration of a new cluster, one folder per machine
     Init(Init),
     /// Make a token with the cluster's own key; needs the folder of `cluster init` or `dev up`

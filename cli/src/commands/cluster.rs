@@ -27,6 +27,7 @@ pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Fa
         args::Cluster::CancelChange { number } => changes::cancel(number, &Session::open(global)?).await,
         args::Cluster::JoinToken(args) => join_tokens::run(args, &Session::open(global)?).await,
         args::Cluster::Compact { revision } => changes::compact(revision, &Session::open(global)?).await,
+        args::Cluster::Snapshot(args) => super::snapshot::run(args, global).await,
         args::Cluster::Init(args) => init(&args),
         args::Cluster::Token(args) => token(&args),
     }

@@ -390,6 +390,9 @@ impl Deref for View {
     }
 }
 
+/// More writes than a cluster makes between a snapshot and its restore.
+const REVISION_LEAP: u64 = 1_000_000_000;
+
 /// The registry that apply changes.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -418,6 +421,18 @@ impl State {
 
     pub(super) fn count_panic(&mut self) {
         self.panics += 1;
+    }
+
+    /// Begins another life of the cluster from this state. The history of the life before ends here and the revision
+    /// leaps, so that whoever saw later revisions of that life finds them expired, not taken by other writes.
+    pub fn begin_incarnation(&mut self, incarnation: Incarnation) {
+        let registry = &mut self.registry;
+        registry.incarnation = incarnation;
+        registry.revision = Revision(registry.revision.0.saturating_add(REVISION_LEAP));
+        while let Some(event) = registry.history.evict_upto(registry.revision) {
+            registry.digest = registry.digest.minus(event.digest());
+        }
+        registry.history.set_floor(registry.revision);
     }
 
     /// Moves to an entry that holds no command.

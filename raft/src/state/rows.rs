@@ -1,7 +1,7 @@
 //! The state as rows of keys and values: what the store behind and the snapshot files hold. One form for both, so
 //! that one loader checks both. Knows no store and no file.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use boss_proto::{
     ids::{Incarnation, Revision, Uid},
@@ -233,12 +233,33 @@ fn epoch_row(namespace: &str, revision: Option<Revision>) -> Row {
     Row { key: key_with(prefix::EPOCH, namespace.as_bytes()), value }
 }
 
+/// The newest form of rows, and the one that is written. 1 had no ordinal in the keys of events and no incarnation in
+/// the hash.
+pub const FORMAT: u32 = 2;
+
+/// A row's key as the next format writes it, for each older format.
+const KEY_UPGRADES: [fn(&[u8]) -> Vec<u8>; FORMAT as usize - 1] = [key_from_1];
+
+fn key_from_1(key: &[u8]) -> Vec<u8> {
+    match key {
+        [prefix::EVENT, revision @ .., part] if revision.len() == 8 => {
+            let mut key = key_with(prefix::EVENT, revision);
+            key.extend_from_slice(&0_u32.to_be_bytes());
+            key.push(*part);
+            key
+        }
+        key => key.to_vec(),
+    }
+}
+
 /// Builds a state from its header and rows, and believes it only when the hash agrees.
 pub struct Loader {
     state: State,
     expected: Digest,
     /// Object before the event of this place, until the event's own row comes.
     previous: Option<(EventId, Arc<Record>)>,
+    /// The format that the rows were written in.
+    format: u32,
 }
 
 impl Loader {
@@ -252,11 +273,20 @@ impl Loader {
         registry.time_ms = header.time_ms;
         registry.incarnation = Incarnation(header.incarnation);
         registry.set_floors(Revision(header.history_floor), Revision(header.requests_floor));
-        Ok(Self { state, expected, previous: None })
+        Ok(Self { state, expected, previous: None, format: FORMAT })
+    }
+
+    /// Rows of an older format: they are read as the present one. Their hash was made in another way; whoever stored
+    /// them must have checked them otherwise.
+    #[must_use]
+    pub fn written_in(self, format: u32) -> Self {
+        Self { format, ..self }
     }
 
     /// Takes one row in. Objects should come before events, so that they share memory.
     pub fn row(&mut self, key: &[u8], value: Bytes) -> Result<(), BadRows> {
+        let older = KEY_UPGRADES.get(self.format.saturating_sub(1) as usize..).unwrap_or_default();
+        let key = &older.iter().fold(Cow::Borrowed(key), |key, upgrade| Cow::Owned(upgrade(&key)));
         let bad = |problem| BadRows::Row { key: key.escape_ascii().to_string(), problem };
         let (prefix, rest) = key.split_first().ok_or_else(|| bad("its key is empty"))?;
         match *prefix {
@@ -272,7 +302,7 @@ impl Loader {
     /// The state, if the rows are those that the header was written with.
     pub fn finish(self) -> Result<State, BadRows> {
         let (found, expected) = (self.state.hash(), self.expected);
-        if found == expected { Ok(self.state) } else { Err(BadRows::Hash { found, expected }) }
+        if found == expected || self.format < FORMAT { Ok(self.state) } else { Err(BadRows::Hash { found, expected }) }
     }
 
     fn object(&mut self, value: Bytes) -> Result<(), &'static str> {

@@ -11,16 +11,25 @@ use crate::{
     types::{LogId, SnapshotMeta, StoredMembership},
 };
 
-/// Format of rows and snapshot files. Raised with every change that older builds cannot read.
-pub(super) const FORMAT: u32 = 1;
+/// Format of rows and what describes them, in the store and in snapshots. Raised with every change that older builds
+/// cannot read.
+pub(super) const FORMAT: u32 = rows::FORMAT;
+
+/// A description as the next format writes it, for each older format. The rows have a table of their own beside them.
+const UPGRADES: [fn(Meta) -> Meta; FORMAT as usize - 1] = [from_1];
+
+/// Format 1 knew no incarnation: its clusters are in their first, which is what an absent number says.
+fn from_1(meta: Meta) -> Meta {
+    meta
+}
 
 /// Description of a stored state.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Meta {
+pub(crate) struct Meta {
     #[prost(uint32, tag = "1")]
-    pub(super) format: u32,
+    pub(crate) format: u32,
     #[prost(string, tag = "2")]
-    pub(super) cluster_id: String,
+    pub(crate) cluster_id: String,
     #[prost(message, optional, tag = "3")]
     log_id: Option<v1::LogId>,
     #[prost(message, optional, tag = "4")]
@@ -31,7 +40,7 @@ pub(super) struct Meta {
 
 /// The description cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadMeta {
+pub(crate) enum BadMeta {
     #[error("it cannot be read: {0}")]
     Unreadable(String),
     #[error("it belongs to cluster {found}, this server to {expected}")]
@@ -51,16 +60,24 @@ impl Meta {
         }
     }
 
-    /// Reads a description and checks that this server may use what it describes.
+    /// Reads a description and checks that this server may use what it describes. An older one is brought up to date;
+    /// its `format` still says in which one the rows are.
     pub(super) fn read(bytes: &[u8], cluster_id: &ClusterId) -> Result<Self, BadMeta> {
-        let meta = Self::decode(bytes).map_err(|error| BadMeta::Unreadable(error.to_string()))?;
-        if meta.format > FORMAT {
-            return Err(BadMeta::NewerFormat { found: meta.format });
-        }
+        let meta = Self::read_any(bytes)?;
         if meta.cluster_id != cluster_id.as_str() {
             return Err(BadMeta::ForeignCluster { found: meta.cluster_id, expected: cluster_id.clone() });
         }
         Ok(meta)
+    }
+
+    /// The same of whatever cluster.
+    pub(super) fn read_any(bytes: &[u8]) -> Result<Self, BadMeta> {
+        let meta = Self::decode(bytes).map_err(|error| BadMeta::Unreadable(error.to_string()))?;
+        match meta.format {
+            0 => Err(BadMeta::Unreadable("it names no format".to_owned())),
+            format if format > FORMAT => Err(BadMeta::NewerFormat { found: format }),
+            format => Ok(UPGRADES[format as usize - 1..].iter().fold(meta, |meta, upgrade| upgrade(meta))),
+        }
     }
 
     pub(super) fn place(&self) -> Result<Place, BadMeta> {
@@ -70,18 +87,26 @@ impl Meta {
         Ok(Place { log_id: self.log_id.map(codec::log_id_from_proto), membership: Arc::new(membership) })
     }
 
-    pub(super) fn header(&self) -> Result<&rows::Header, BadMeta> {
+    /// A hash that no present state has.
+    #[cfg(test)]
+    pub(super) fn spoil_hash(&mut self) {
+        if let Some(header) = &mut self.header {
+            header.hash = vec![7; 16];
+        }
+    }
+
+    pub(crate) fn header(&self) -> Result<&rows::Header, BadMeta> {
         self.header.as_ref().ok_or_else(|| BadMeta::Unreadable("the header is missing".to_owned()))
     }
 }
 
 /// Where a state stands in the log, and with which members.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Last entry applied.
-    pub(super) log_id: Option<LogId>,
+    pub(crate) log_id: Option<LogId>,
     /// The last members applied; shared, because each batch of entries takes a copy of the place.
-    pub(super) membership: Arc<StoredMembership>,
+    pub(crate) membership: Arc<StoredMembership>,
 }
 
 impl Place {

@@ -1,6 +1,10 @@
 //! What readers share: the newest view and how to wait for the next one. Knows no consensus.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use boss_proto::ids::{Incarnation, Revision};
@@ -9,7 +13,8 @@ use tokio::sync::watch;
 use super::{
     home::directory_bytes,
     mailbox::Mailbox,
-    snapshot::{Directory, SnapshotReceiver},
+    meta::Place,
+    snapshot::{Directory, SnapshotFile, SnapshotReceiver},
 };
 use crate::{state::View, types::LogId};
 
@@ -28,11 +33,15 @@ pub struct Published {
     pub(super) inner: Arc<Inner>,
 }
 
+/// The newest snapshot, shared with builders.
+pub(super) type CurrentSnapshot = Arc<Mutex<Option<(Place, SnapshotFile)>>>;
+
 pub(super) struct Inner {
     pub(super) view: ArcSwap<View>,
     pub(super) applied: watch::Sender<Applied>,
     pub(super) snapshot: watch::Sender<Option<LogId>>,
     pub(super) directory: Directory,
+    pub(super) current: CurrentSnapshot,
     pub(super) store_path: PathBuf,
     pub(super) writer: Mailbox,
 }
@@ -54,6 +63,13 @@ impl Published {
     #[must_use]
     pub fn snapshot(&self) -> watch::Receiver<Option<LogId>> {
         self.inner.snapshot.subscribe()
+    }
+
+    /// The newest snapshot and the entry that it ends with.
+    #[must_use]
+    pub fn current_snapshot(&self) -> Option<(Option<LogId>, SnapshotFile)> {
+        let current = self.inner.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map(|(place, file)| (place.log_id, file.clone()))
     }
 
     /// Waits until the store has everything that was applied before the call and that the log has durably.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::{
     home::{Home, SledHome},
     mailbox::Mailbox,
-    meta::{BadMeta, Meta, Place},
+    meta::{BadMeta, FORMAT, Meta, Place},
     published::Published,
     sled_store::SledStorage,
     snapshot::{self, BadSnapshot, Directory, SnapshotFile},
@@ -310,6 +310,10 @@ fn read(storage: &impl Storage, options: &OpenOptions) -> Result<Option<Restored
         return if storage.is_empty()? { Ok(None) } else { Err(half_replaced()) };
     };
     let meta = Meta::read(&meta, &options.cluster_id)?;
+    if meta.format < FORMAT {
+        // Nothing but its hash says that it is whole, and that was made in another way.
+        return Err(Unusable::Rebuild(format!("it has the older format {}", meta.format)));
+    }
     let corrupt = |problem: crate::state::rows::BadRows| StoreError::Corrupt(problem.to_string());
     let mut loader = Loader::new(meta.header()?, options.limits).map_err(corrupt)?;
     storage.scan(&mut |key, value| loader.row(key, value).map_err(corrupt))?;

@@ -6,8 +6,8 @@ mod receive;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-pub(super) use self::directory::Directory;
-pub(super) use self::format::{read, read_meta, write};
+pub(crate) use self::directory::Directory;
+pub(crate) use self::format::{read, read_any, read_meta, write};
 pub use self::receive::SnapshotReceiver;
 
 /// A whole snapshot on disk.
@@ -40,7 +40,7 @@ impl SnapshotFile {
         self.bytes
     }
 
-    pub(super) fn path(&self) -> &PathBuf {
+    pub(crate) fn path(&self) -> &PathBuf {
         &self.path
     }
 }
@@ -87,6 +87,14 @@ impl From<crate::state::rows::BadRows> for BadSnapshot {
     fn from(bad: crate::state::rows::BadRows) -> Self {
         Self::Damaged(bad.to_string())
     }
+}
+
+/// The numbers of the state in a snapshot.
+pub(crate) fn describe(
+    path: &std::path::Path,
+    cluster_id: &boss_proto::ids::ClusterId,
+) -> Result<crate::state::rows::Header, BadSnapshot> {
+    Ok(read_meta(path, cluster_id)?.header()?.clone())
 }
 
 #[cfg(test)]

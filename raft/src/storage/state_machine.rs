@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::{
     mailbox::{Batch, Mailbox, Moment},
     meta::Place,
-    published::{Applied, Inner, Published},
+    published::{Applied, CurrentSnapshot, Inner, Published},
     restore::OpenOptions,
     snapshot::{self, Directory, SnapshotFile},
 };
@@ -50,9 +50,6 @@ pub struct StateMachine {
     current: CurrentSnapshot,
 }
 
-/// The newest snapshot, shared with builders.
-type CurrentSnapshot = Arc<Mutex<Option<(Place, SnapshotFile)>>>;
-
 /// What a restore found.
 pub(super) struct Parts {
     pub(super) state: State,
@@ -68,11 +65,13 @@ impl StateMachine {
         let view = parts.state.view();
         let applied = Applied { log_id: parts.place.log_id, revision: view.revision() };
         let covered = parts.snapshot.as_ref().and_then(|(place, _)| place.log_id);
+        let current: CurrentSnapshot = Arc::new(Mutex::new(parts.snapshot));
         let inner = Inner {
             view: ArcSwap::from_pointee(view),
             applied: watch::Sender::new(applied),
             snapshot: watch::Sender::new(covered),
             directory: parts.directory,
+            current: Arc::clone(&current),
             store_path: parts.store_path,
             writer: parts.writer,
         };
@@ -84,7 +83,7 @@ impl StateMachine {
             limits: options.limits,
             tasks: options.tasks,
             published: published.clone(),
-            current: Arc::new(Mutex::new(parts.snapshot)),
+            current,
         };
         (machine, published)
     }

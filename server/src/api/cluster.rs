@@ -8,12 +8,15 @@ use boss_proto::{
     peer::v1::DescribeRequest,
     v1::{
         self, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse, MembersRequest,
-        MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, ServerStatus, cluster_server::Cluster,
+        MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, SavedSnapshot, ServerStatus,
+        cluster_server::Cluster, save_snapshot_response::Part,
     },
 };
-use boss_raft::{Handle, Member, Role, state::rbac::Attributes};
-use futures_util::future::join_all;
+use boss_raft::{Handle, Member, Role, SnapshotError, state::rbac::Attributes};
+use bytes::BytesMut;
+use futures_util::{StreamExt, future::join_all};
 use prost::Message;
+use tokio::io::AsyncReadExt;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -29,6 +32,9 @@ use crate::{
 
 /// A server that has not described itself by then is shown as unreachable.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A piece of a snapshot on its way out.
+const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
 
 /// Serves the state of the control plane.
 #[derive(Clone)]
@@ -156,6 +162,26 @@ fn role_word(role: Role) -> &'static str {
     }
 }
 
+fn saved_part(part: Part) -> SaveSnapshotResponse {
+    SaveSnapshotResponse { part: Some(part) }
+}
+
+fn cannot_save(error: SnapshotError) -> Error {
+    match error {
+        SnapshotError::Read(error) => Error::Read(error.into()),
+        SnapshotError::Timeout | SnapshotError::Io(_) => Error::Unavailable(error.to_string()),
+    }
+}
+
+async fn next_chunk(mut file: tokio::fs::File) -> Result<Option<(SaveSnapshotResponse, tokio::fs::File)>, Status> {
+    let mut chunk = BytesMut::with_capacity(SNAPSHOT_CHUNK_BYTES);
+    let read = file.read_buf(&mut chunk).await;
+    match read.map_err(|error| Error::Unavailable(format!("the snapshot cannot be read: {error}")))? {
+        0 => Ok(None),
+        _ => Ok(Some((saved_part(Part::Chunk(chunk.freeze())), file))),
+    }
+}
+
 type SavedParts = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<SaveSnapshotResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -166,7 +192,19 @@ impl Cluster for ClusterService {
         let identity = Identity::of(&request)?;
         authorize(&self.raft.view(), &identity, &Attributes::path("get", CLUSTER_SNAPSHOT_PATH))
             .map_err(Error::from)?;
-        Err(Error::Unimplemented("snapshots cannot be saved yet".to_owned()).into())
+        let snapshot = self.raft.save_snapshot().await.map_err(cannot_save)?;
+        tracing::info!(user = identity.caller().username, index = snapshot.index, "a snapshot is taken away");
+        let header = SavedSnapshot {
+            cluster_id: self.cluster_id.to_string(),
+            incarnation: snapshot.incarnation.to_string(),
+            index: snapshot.index,
+            revision: snapshot.revision.0,
+            state_hash: snapshot.state_hash,
+            bytes: snapshot.bytes,
+        };
+        let chunks = futures_util::stream::try_unfold(snapshot.file, next_chunk);
+        let header = futures_util::stream::once(async { Ok(saved_part(Part::Header(header))) });
+        Ok(Response::new(Box::pin(header.chain(chunks))))
     }
 
     async fn check_hashes(

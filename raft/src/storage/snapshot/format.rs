@@ -33,12 +33,16 @@ const LEVEL: i32 = 1;
 
 /// Writes a snapshot; the caller makes it durable.
 pub(crate) fn write(file: &File, cluster_id: &ClusterId, place: &Place, registry: &Registry) -> io::Result<()> {
+    write_rows(file, &Meta::new(cluster_id, place, registry), rows::rows(registry))
+}
+
+pub(super) fn write_rows(file: &File, meta: &Meta, rows: impl Iterator<Item = Row>) -> io::Result<()> {
     let mut out = BufWriter::new(file);
     out.write_all(MAGIC)?;
-    write_block(&mut out, &Meta::new(cluster_id, place, registry).encode_to_vec(), 0)?;
+    write_block(&mut out, &meta.encode_to_vec(), 0)?;
     let mut chunk = BytesMut::with_capacity(CHUNK_BYTES_MAX);
     let mut count = 0_u64;
-    for row in rows::rows(registry) {
+    for row in rows {
         put_row(&mut chunk, &row);
         count += 1;
         if chunk.len() >= CHUNK_BYTES {
@@ -80,19 +84,31 @@ fn put_row(chunk: &mut BytesMut, row: &Row) {
 /// Reads the description at the start of a snapshot alone.
 pub(crate) fn read_meta(path: &Path, cluster_id: &ClusterId) -> Result<Meta, BadSnapshot> {
     let mut input = BufReader::new(File::open(path)?);
-    header(&mut input, cluster_id)
+    Ok(Meta::read(&header(&mut input)?, cluster_id)?)
+}
+
+/// Reads a whole snapshot of whatever cluster.
+pub(crate) fn read_any(path: &Path) -> Result<(Meta, State, Place), BadSnapshot> {
+    let mut input = BufReader::new(File::open(path)?);
+    let meta = Meta::read_any(&header(&mut input)?)?;
+    let (state, place) = body(&mut input, &meta, Limits::default())?;
+    Ok((meta, state, place))
 }
 
 /// Reads a whole snapshot, checking every part and the hash over all.
 pub(crate) fn read(path: &Path, cluster_id: &ClusterId, limits: Limits) -> Result<(State, Place), BadSnapshot> {
     let mut input = BufReader::new(File::open(path)?);
-    let meta = header(&mut input, cluster_id)?;
-    let mut loader = Loader::new(meta.header()?, limits)?;
+    let meta = Meta::read(&header(&mut input)?, cluster_id)?;
+    body(&mut input, &meta, limits)
+}
+
+fn body(input: &mut impl Read, meta: &Meta, limits: Limits) -> Result<(State, Place), BadSnapshot> {
+    let mut loader = Loader::new(meta.header()?, limits)?.written_in(meta.format);
     let mut count = 0_u64;
     loop {
-        let block = read_block(&mut input, CHUNK_BYTES_MAX)?;
+        let block = read_block(input, CHUNK_BYTES_MAX)?;
         if block.unpacked == 0 {
-            check_end(&mut input, &block.bytes, count)?;
+            check_end(input, &block.bytes, count)?;
             break;
         }
         let chunk =
@@ -102,14 +118,13 @@ pub(crate) fn read(path: &Path, cluster_id: &ClusterId, limits: Limits) -> Resul
     Ok((loader.finish()?, meta.place()?))
 }
 
-fn header(input: &mut impl Read, cluster_id: &ClusterId) -> Result<Meta, BadSnapshot> {
+fn header(input: &mut impl Read) -> Result<Vec<u8>, BadSnapshot> {
     let mut magic = [0; MAGIC.len()];
     exact(input, &mut magic)?;
     if magic != *MAGIC {
         return Err(damaged("it does not start as a snapshot"));
     }
-    let block = read_block(input, HEADER_BYTES_MAX)?;
-    Ok(Meta::read(&block.bytes, cluster_id)?)
+    Ok(read_block(input, HEADER_BYTES_MAX)?.bytes)
 }
 
 struct Block {

@@ -74,3 +74,51 @@ proptest! {
         }
     }
 }
+
+/// The file as a build of format 1 would have written it: no ordinals in the keys of events, another hash.
+fn write_as_format_1(path: &std::path::Path, state: &crate::state::State) {
+    use crate::{state::rows, storage::meta::Meta};
+    let mut meta = Meta::new(&ClusterId::from("c1"), &Place::default(), state);
+    meta.format = 1;
+    meta.spoil_hash();
+    let older = rows::rows(state).map(|mut row| {
+        if row.key[0] == b'2' {
+            row.key.drain(9..13);
+        }
+        row
+    });
+    super::format::write_rows(&std::fs::File::create(path).unwrap(), &meta, older).unwrap();
+}
+
+#[test]
+fn a_snapshot_of_an_older_format_is_read_and_brought_up_to_date() {
+    let written = written();
+    let path = written.directory.path().join("older");
+    write_as_format_1(&path, &written.cluster.state);
+    let (state, _) = read(&path, &ClusterId::from("c1"), Limits::default()).unwrap();
+    assert_eq!(state.hash(), written.cluster.state.hash());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(matches!(read(&path, &ClusterId::from("c1"), Limits::default()), Err(BadSnapshot::Damaged(_))));
+}
+
+#[test]
+fn a_snapshot_of_a_newer_format_or_of_none_is_refused() {
+    use crate::{
+        state::rows,
+        storage::meta::{FORMAT, Meta},
+    };
+    let written = written();
+    let path = written.directory.path().join("other");
+    let check = |format: u32| {
+        let mut meta = Meta::new(&ClusterId::from("c1"), &Place::default(), &written.cluster.state);
+        meta.format = format;
+        let file = std::fs::File::create(&path).unwrap();
+        super::format::write_rows(&file, &meta, rows::rows(&written.cluster.state)).unwrap();
+        read(&path, &ClusterId::from("c1"), Limits::default()).err().unwrap()
+    };
+    assert!(matches!(check(FORMAT + 1), BadSnapshot::NewerFormat { found } if found == FORMAT + 1));
+    assert!(matches!(check(0), BadSnapshot::Damaged(_)));
+}

@@ -442,3 +442,34 @@ proptest! {
         });
     }
 }
+
+/// Writes the description of the store anew.
+fn change_format(server: &Server, format: u32) {
+    use prost::Message;
+
+    use crate::storage::meta::Meta;
+    let mut storage = open_when_unlocked(&server.store_folder());
+    let mut meta = Meta::decode(storage.meta().unwrap().unwrap()).unwrap();
+    meta.format = format;
+    storage.write(&[], Some(&meta.encode_to_vec())).unwrap();
+    storage.flush().unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_an_older_format_is_rebuilt() {
+    rebuilds_after(|server| change_format(server, 1)).await;
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_format_is_refused_and_kept() {
+    let (server, cluster) = (Server::new(), grown());
+    server.log_is_durable_to(cluster.index());
+    let mut running = server.start().await;
+    running.follow(&cluster).await;
+    running.published.flush().await;
+    running.stop().await;
+    change_format(&server, 99);
+    assert!(matches!(server.try_start().await.err(), Some(OpenError::NewerFormat { found: 99, .. })));
+    change_format(&server, crate::state::rows::FORMAT);
+    server.start().await.is_like(&cluster);
+}
