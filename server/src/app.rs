@@ -164,7 +164,9 @@ impl App {
             self;
         let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
-        serve_peers(&groups.peering, bound.peer, gate(Side::Servers), &services);
+        let members = raft.clone();
+        let servers_gate = gate(Side::Servers).refusing(Arc::new(move |id| members.is_removed(id)));
+        serve_peers(&groups.peering, bound.peer, servers_gate, &services);
         serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
         let probes = Probes::new(
             raft.clone(),

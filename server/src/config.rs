@@ -27,7 +27,8 @@ const DISK_RESERVE_MIB_MAX: u64 = 64 << 10;
 #[command(
     name = "boss-server",
     version,
-    after_help = "Exit codes: 0 clean stop, 1 runtime failure, 2 bad configuration or arguments."
+    after_help = "Exit codes: 0 clean stop, 1 runtime failure, 2 bad configuration or arguments, \
+                  3 no place in the cluster any more."
 )]
 pub struct Args {
     /// The configuration file (TOML).

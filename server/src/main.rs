@@ -1,11 +1,11 @@
 //! boss-server: reads its configuration, builds the server, runs it, stops it. Exit codes: 0 after a clean stop, 1 when
-//! it cannot run, 2 when it was configured wrongly.
+//! it cannot run, 2 when it was configured wrongly, 3 when the cluster knows it no more.
 
 use std::{error::Error, io::Write, process::ExitCode, sync::Arc};
 
 use boss_base::{clock::SystemClock, signals, tasks::Tasks, telemetry};
 use boss_server::{
-    app::{App, Environment},
+    app::{App, Environment, RunError},
     config::{Args, Config},
 };
 use clap::Parser;
@@ -19,6 +19,7 @@ const LOG_FILTER: &str = "info,h2=warn,openraft=warn,openraft::replication=error
                           openraft::core::heartbeat=error,openraft::core::raft_core=error";
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
+const EXPELLED: u8 = 3;
 
 fn main() -> ExitCode {
     let config = match Config::load(&Args::parse()) {
@@ -51,7 +52,10 @@ async fn run(config: Config) -> ExitCode {
     };
     match app.run(signals_tasks.token()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => last_words([format!("boss-server: {}", chain(&error))], FAILED),
+        Err(error) => {
+            let code = if matches!(error, RunError::Expelled(_)) { EXPELLED } else { FAILED };
+            last_words([format!("boss-server: {}", chain(&error))], code)
+        }
     }
 }
 

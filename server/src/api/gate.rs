@@ -45,6 +45,9 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallingServer(pub ServerId);
 
+/// Whether a server was removed: its certificate may still be good.
+pub type IsRemoved = Arc<dyn Fn(ServerId) -> bool + Send + Sync>;
+
 /// Puts a gate before services.
 #[derive(Clone)]
 pub struct Gate {
@@ -54,6 +57,7 @@ pub struct Gate {
     turns: Turns,
     watches: Watches,
     calls: Calls,
+    is_removed: Option<IsRemoved>,
 }
 
 /// A call that the gate knows.
@@ -74,7 +78,13 @@ impl Gate {
     /// A gate for one listener.
     #[must_use]
     pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
-        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new() }
+        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new(), is_removed: None }
+    }
+
+    /// The same, closed to servers that were removed.
+    #[must_use]
+    pub fn refusing(self, is_removed: IsRemoved) -> Self {
+        Self { is_removed: Some(is_removed), ..self }
     }
 
     /// Lets the call through, with the caller in its extensions, or says why not.
@@ -133,6 +143,9 @@ impl Gate {
         let Some((method, Door::Server)) = doors::door(request.uri().path()) else {
             return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
         };
+        if self.is_removed.as_ref().is_some_and(|is_removed| is_removed(id)) {
+            return Err(Error::Forbidden(format!("server {id} has been removed from the cluster")));
+        }
         request.extensions_mut().insert(CallingServer(id));
         Ok(Admitted::at_once(method))
     }

@@ -42,7 +42,9 @@ impl Peers {
     /// Asks another server; the channel connects when it is used and reconnects by itself.
     pub fn client(&self, id: ServerId) -> Result<ForwardClient<Channel>, Unreachable> {
         let members = self.0.raft.members();
-        let member = members.iter().chain(&self.0.configured).find(|member| member.id == id).cloned();
+        // The configuration is of the day when the cluster was formed; the members know better.
+        let known = if members.is_empty() { &self.0.configured } else { &members };
+        let member = known.iter().find(|member| member.id == id).cloned();
         let member = member.ok_or_else(|| Unreachable { id, problem: "it is no member of the cluster".to_owned() })?;
         Ok(ForwardClient::new(self.channel(member)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
