@@ -125,6 +125,7 @@ impl<T, U: Message + Default> Decoder for Codec<T, U> {
     type Item = U;
     type Error = Status;
 
+    #[expect(clippy::disallowed_methods, reason = "a codec has no other way to say that it failed")]
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let bad = |error: prost::DecodeError| Status::internal(format!("the message cannot be read: {error}"));
         U::decode(buffer).map(Some).map_err(bad)

@@ -15,8 +15,8 @@ mod writer;
 
 pub use home::{Home, SledHome};
 pub use memory::MemoryStorage;
-pub use published::{Applied, Published};
 pub(crate) use meta::Place;
+pub use published::{Applied, Published};
 pub use restore::{OpenError, OpenOptions};
 pub use sled_store::SledStorage;
 pub use snapshot::{SnapshotFile, SnapshotReceiver};

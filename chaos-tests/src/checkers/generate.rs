@@ -22,7 +22,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,7 +32,7 @@ impl Random {
 
     /// The next number below `bound`, which is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap_or_default()
+        usize::try_from(self.draw() % bound as u64).unwrap_or_default()
     }
 }
 
@@ -80,7 +80,7 @@ pub fn linearizable(seed: u64, shape: Shape) -> Vec<Operation> {
     let mut late: Vec<usize> = Vec::new();
     let mut now = 0;
     while done.len() < shape.operations || clients.iter().any(|client| client.doing.is_some()) {
-        now += 1 + random.next() % 100;
+        now += 1 + random.draw() % 100;
         if !late.is_empty() && random.below(8) == 0 {
             let (key, operation) = &done[late.swap_remove(random.below(late.len()))];
             let _ = registry.apply(*key, &operation.action);
@@ -97,7 +97,7 @@ pub fn linearizable(seed: u64, shape: Shape) -> Vec<Operation> {
                 done.push((key, Operation { process, key: key_name, action, began_ns: now, end }));
             }
             None => {}
-            Some((at, None)) if random.next() % 1_000 < shape.unknown_per_mille / 2 => {
+            Some((at, None)) if random.draw() % 1_000 < shape.unknown_per_mille / 2 => {
                 late.push(at);
                 *client = new(next_process);
                 next_process += 1;
@@ -106,7 +106,7 @@ pub fn linearizable(seed: u64, shape: Shape) -> Vec<Operation> {
                 let (key, operation) = &done[at];
                 client.doing = Some((at, Some(registry.apply(*key, &operation.action))));
             }
-            Some((_, Some(_))) if random.next() % 1_000 < shape.unknown_per_mille / 2 => {
+            Some((_, Some(_))) if random.draw() % 1_000 < shape.unknown_per_mille / 2 => {
                 *client = new(next_process);
                 next_process += 1;
             }

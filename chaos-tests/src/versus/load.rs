@@ -124,7 +124,7 @@ impl Boss {
     }
 
     pub(super) async fn measure(&self, load: Load, stop: Stop) -> Measured {
-        measured(&self.pids(), self.run(load, stop)).await
+        Box::pin(measured(&self.pids(), self.run(load, stop))).await
     }
 
     async fn run(&self, load: Load, stop: Stop) -> Summary {

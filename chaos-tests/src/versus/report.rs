@@ -85,8 +85,9 @@ impl Row {
         let name = self.load.name();
         let aim = |what: &str, limit, measured| Aim { what: format!("{name}: {what}"), limit, measured };
         let against_etcd = |figure| ratio(&self.boss, &self.etcd, figure);
-        let (rate, p50, p99, cpu): (fn(&Round) -> f64, fn(&Round) -> f64, fn(&Round) -> f64, fn(&Round) -> f64) =
-            (|it| it.per_second, |it| it.p50_ms, |it| it.p99_ms, |it| it.cpu_micros);
+        type Figure = fn(&Round) -> f64;
+        let (rate, p50): (Figure, Figure) = (|it| it.per_second, |it| it.p50_ms);
+        let (p99, cpu): (Figure, Figure) = (|it| it.p99_ms, |it| it.cpu_micros);
         match self.load {
             Load::Put { clients: 1 } => vec![aim("p50 / etcd's", Limit::AtMost(1.0), against_etcd(p50))],
             Load::Put { .. } => vec![

@@ -67,7 +67,7 @@ impl Soak {
 impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let resident: Vec<String> = self.resident_bytes.iter().map(|it| format!("{:.0}", *it as f64 / MIB)).collect();
-        write!(f, "{}RSS MiB of each server: {}\n", self.summary.to_text(), resident.join(", "))?;
+        writeln!(f, "{}RSS MiB of each server: {}", self.summary.to_text(), resident.join(", "))?;
         match &self.died[..] {
             [] => write!(f, "every server lived, answered and had the same state at the end"),
             died => write!(f, "FAILED: servers {died:?} did not live until the end"),

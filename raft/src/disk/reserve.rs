@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::FallocateFlags;
 
 /// Written when the file system cannot reserve without writing.
-const BLOCK: [u8; 64 * 1024] = [0; 64 * 1024];
+static BLOCK: [u8; 64 * 1024] = [0; 64 * 1024];
 
 #[derive(Debug)]
 pub(super) struct Reserve {

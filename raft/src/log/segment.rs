@@ -117,7 +117,7 @@ impl Segment {
 
     /// Makes zeros of `torn`. In place: a full disk must not keep a server from starting.
     pub(super) fn cut(&self, torn: Range<u64>) -> io::Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut at = torn.start;
         while at < torn.end {
             let length = (torn.end - at).min(ZEROS.len() as u64);

@@ -237,8 +237,11 @@ fn epoch_row(namespace: &str, revision: Option<Revision>) -> Row {
 /// the hash.
 pub const FORMAT: u32 = 2;
 
-/// A row's key as the next format writes it, for each older format.
-const KEY_UPGRADES: [fn(&[u8]) -> Vec<u8>; FORMAT as usize - 1] = [key_from_1];
+/// Makes of a row's key the one of the next format.
+type KeyUpgrade = fn(&[u8]) -> Vec<u8>;
+
+/// One for each older format.
+const KEY_UPGRADES: [KeyUpgrade; FORMAT as usize - 1] = [key_from_1];
 
 fn key_from_1(key: &[u8]) -> Vec<u8> {
     match key {

@@ -42,7 +42,7 @@ struct Place {
 
 enum State {
     /// Its outcome comes with the entry. The write stays at hand for another admission.
-    Proposed(Write),
+    Proposed(Box<Write>),
     Refused(Error),
 }
 
@@ -152,7 +152,7 @@ where
                     bytes += size;
                     self.enter(key.as_ref(), &operation);
                     operations.push(operation);
-                    places.push(Place { sequence, return_object, key, state: State::Proposed(write) });
+                    places.push(Place { sequence, return_object, key, state: State::Proposed(Box::new(write)) });
                     if self.alone {
                         break;
                     }

@@ -91,7 +91,9 @@ fn with_argument(bytes: usize) -> Object {
 async fn an_object_at_its_limits_is_stored_and_one_above_is_refused_with_the_limit() {
     let cluster = Cluster::start(1).await;
     let mut registry = cluster.admin(0);
-    let cases: [(&str, fn(usize) -> Object, usize); 7] = [
+    /// Makes an object with a part of that length.
+    type Make = fn(usize) -> Object;
+    let cases: [(&str, Make, usize); 7] = [
         ("metadata.name", |len| named(&letters(len)), NAME_LEN_MAX),
         ("metadata.labels", with_labels, LABELS_MAX),
         ("metadata.labels[\"l\"]", with_label_value, LABEL_VALUE_LEN_MAX),

@@ -38,7 +38,9 @@ async fn a_watcher_that_never_reads_holds_up_neither_writes_nor_other_watchers()
             }
         }
     };
-    tokio::time::timeout(PATIENCE, async { tokio::join!(writing, following) }).await.expect("somebody is held up");
+    tokio::time::timeout(PATIENCE, Box::pin(async { tokio::join!(writing, following) }))
+        .await
+        .expect("somebody is held up");
     // Whoever begins to read at last has missed nothing.
     let mut late = stuck.swap_remove(7);
     let catching_up = async {
