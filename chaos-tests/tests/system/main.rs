@@ -8,7 +8,6 @@ mod durability;
 mod failover;
 mod linearizability;
 mod many_watches;
-mod overload;
 mod shutdown;
 mod writes;
 

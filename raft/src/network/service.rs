@@ -339,7 +339,10 @@ impl peer_server::Peer for PeerService {
         let this = self.clone();
         let refused = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&refused);
-        let requests = request.into_inner().scan((), move |(), message| ready(this.take(message, from, &noted)));
+        // Both directions end when this server stops: the core still holds on to the requests when it is gone, and a
+        // leader that has nothing to say would hold the port open.
+        let requests = request.into_inner().take_until(self.stopping.clone().cancelled_owned());
+        let requests = requests.scan((), move |(), message| ready(this.take(message, from, &noted)));
         let room = self.room.clone();
         let results = self.raft.stream_append(requests).map(move |result| answer(result, room.is_full()));
         // Comes after the answers to all that was taken before.

@@ -8,7 +8,8 @@ use boss_proto::{
         NAME_LEN_MAX, OBJECT_BYTES_MAX, OWNERS_MAX, PAGE_TOKEN_BYTES_MAX, REQUEST_BYTES_MAX, SELECTOR_LEN_MAX,
         STREAMS_PER_CONNECTION_MAX, TOKEN_BYTES_MAX,
     },
-    v1::{ListRequest, Object, ObjectMeta, OwnerReference, WatchRequest},
+    object::Resource,
+    v1::{Container, ListRequest, Object, ObjectMeta, OwnerReference, Pod, PodSpec, WatchRequest},
 };
 use futures_util::future::join_all;
 use prost::Message;
@@ -65,26 +66,25 @@ fn with_finalizers(count: usize) -> Object {
     })
 }
 
-fn with_owners(count: usize) -> Object {
-    let owner = |number: usize| OwnerReference {
-        kind: "Pod".to_owned(),
-        name: format!("p{number}"),
-        uid: format!("u{number}"),
-        ..OwnerReference::default()
-    };
+fn with_owners(owners: &[OwnerReference]) -> Object {
     account(|metadata| {
-        metadata.name = format!("owners-{count}");
-        metadata.owner_references = (0..count).map(owner).collect();
+        metadata.name = format!("owners-{}", owners.len());
+        metadata.owner_references = owners.to_vec();
     })
 }
 
-/// A pod whose arguments alone are so large.
+/// A pod whose arguments alone are so large. Not made from a manifest: reading one refuses it already.
 fn with_argument(bytes: usize) -> Object {
-    object(&format!(
-        "kind: Pod\nmetadata: {{name: large-{bytes}}}\nspec: {{sandboxClass: process, containers: [{{name: main, \
-         command: ['true'], args: ['{}']}}]}}",
-        letters(bytes)
-    ))
+    let container = Container {
+        name: "main".to_owned(),
+        command: vec!["true".to_owned()],
+        args: vec![letters(bytes)],
+        ..Container::default()
+    };
+    let spec = PodSpec { sandbox_class: "process".to_owned(), containers: vec![container], ..PodSpec::default() };
+    let metadata =
+        ObjectMeta { name: format!("large-{bytes}"), namespace: "default".to_owned(), ..ObjectMeta::default() };
+    Pod { metadata: Some(metadata), spec: Some(spec), ..Pod::default() }.into_object()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,14 +93,13 @@ async fn an_object_at_its_limits_is_stored_and_one_above_is_refused_with_the_lim
     let mut registry = cluster.admin(0);
     /// Makes an object with a part of that length.
     type Make = fn(usize) -> Object;
-    let cases: [(&str, Make, usize); 7] = [
+    let cases: [(&str, Make, usize); 6] = [
         ("metadata.name", |len| named(&letters(len)), NAME_LEN_MAX),
         ("metadata.labels", with_labels, LABELS_MAX),
         ("metadata.labels[\"l\"]", with_label_value, LABEL_VALUE_LEN_MAX),
         ("metadata.labels[\"example.com/", with_label_key, NAME_LEN_MAX),
         ("metadata.annotations", with_annotations, ANNOTATIONS_BYTES_MAX),
         ("metadata.finalizers", with_finalizers, FINALIZERS_MAX),
-        ("metadata.ownerReferences", with_owners, OWNERS_MAX),
     ];
     for (field, make, limit) in cases {
         create(&mut registry, make(limit)).await.unwrap_or_else(|status| panic!("{field} at {limit}: {status}"));
@@ -109,6 +108,22 @@ async fn an_object_at_its_limits_is_stored_and_one_above_is_refused_with_the_lim
         assert!(info(&status).field.starts_with(field), "{field}: {:?}", info(&status));
         assert!(status.message().contains(&limit.to_string()), "{field}: {status}");
     }
+    let mut owners = Vec::new();
+    for number in 0..=OWNERS_MAX {
+        let owner = create(&mut registry, named(&format!("owner-{number}"))).await.unwrap().object.unwrap();
+        let metadata = owner.metadata().unwrap();
+        owners.push(OwnerReference {
+            kind: "ServiceAccount".to_owned(),
+            name: metadata.name.clone(),
+            uid: metadata.uid.clone(),
+            ..OwnerReference::default()
+        });
+    }
+    create(&mut registry, with_owners(&owners[..OWNERS_MAX])).await.unwrap();
+    let status = create(&mut registry, with_owners(&owners)).await.unwrap_err();
+    assert!(info(&status).field.starts_with("metadata.ownerReferences"), "{:?}", info(&status));
+    assert!(status.message().contains(&OWNERS_MAX.to_string()), "{status}");
+
     let status = create(&mut registry, with_argument(OBJECT_BYTES_MAX)).await.unwrap_err();
     assert_eq!(info(&status).reason, "TOO_LARGE", "{status}");
     assert!(status.message().contains(&OBJECT_BYTES_MAX.to_string()) && !info(&status).hint.is_empty(), "{status}");
