@@ -11,10 +11,6 @@ use bossctl::{
 use clap::Parser;
 use tokio::runtime::Builder;
 
-/// Load must cost its machine less than it costs the servers.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One thread is enough for a client, and starts faster than several; load can need more.

@@ -10,10 +10,6 @@ use boss_server::{
 };
 use clap::Parser;
 
-/// A fifth of a busy server's time goes into malloc; the system's own costs some 5 % of the writes and 14 % of the reads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What openraft warns of is a peer that is away, many times a second; the server says that once, in its own words.
 const LOG_FILTER: &str = "info,h2=warn,openraft=warn,openraft::replication=error,openraft::engine=error,\
                           openraft::core::heartbeat=error,openraft::core::raft_core=error";

@@ -10,10 +10,6 @@ use boss_chaos_tests::{
 };
 use clap::{Parser, Subcommand};
 
-/// Load must cost its machine less than it costs the servers.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Starts clusters of real processes on this machine and measures them. Build all binaries with the same profile first.
 #[derive(Debug, Parser)]
 #[command(name = "boss-bench", version)]
