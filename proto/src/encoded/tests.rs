@@ -1,3 +1,5 @@
+//! The spliced answers are byte for byte what prost would write.
+
 use bytes::Bytes;
 use prost::Message;
 

@@ -1,3 +1,5 @@
+//! The past, rebuilt from the history, is what was recorded then.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use boss_proto::selector::Selector;

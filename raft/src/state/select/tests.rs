@@ -1,3 +1,5 @@
+//! What the indexes find is what a scan finds, and no more is looked at.
+
 use boss_proto::{object::Resource, v1};
 use proptest::{collection::vec, prelude::*};
 

@@ -1,3 +1,5 @@
+//! Only those watchers wake whom an event concerns.
+
 use std::{
     sync::atomic::AtomicUsize,
     task::{Wake, Waker},

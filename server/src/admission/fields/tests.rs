@@ -1,3 +1,5 @@
+//! Ownership of fields: who owns what after each kind of write, and who is in whose way.
+
 use pbjson_types::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Transactions: compares, one revision for all, all or nothing.
+
 use boss_proto::{
     key::Key,
     raft::v1::{Caller, Operation, Read, Txn, operation::Action},
