@@ -4,9 +4,9 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use boss_base::{
@@ -157,8 +157,13 @@ impl FakeServer {
     }
 
     fn kill(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        let Some(runtime) = self.runtime.take() else { return };
+        runtime.shutdown_background();
+        // The runtime ends on threads of its own; until its socket is closed the kernel goes on accepting for it.
+        let killed = Instant::now();
+        while TcpStream::connect(self.address).is_ok() {
+            assert!(killed.elapsed() < SOON, "{} still listens", self.address);
+            std::thread::yield_now();
         }
     }
 }
