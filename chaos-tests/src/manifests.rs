@@ -1,11 +1,25 @@
 //! Objects that tests create. Small on purpose: what a test is about, it sets itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, env, path::PathBuf};
 
 use boss_proto::v1;
 
 /// The namespace that every cluster has.
 pub const NAMESPACE: &str = "default";
+
+/// Where the manifests of the documentation lie. Asked at run time: a test that another checkout of these sources
+/// built in a shared target folder must not read that checkout's files.
+#[must_use]
+pub fn examples() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.join("../docs/examples")
+}
+
+/// The path of one of them.
+#[must_use]
+pub fn example(name: &str) -> String {
+    examples().join(name).display().to_string()
+}
 
 /// Name and namespace.
 #[must_use]

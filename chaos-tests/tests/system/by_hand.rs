@@ -10,13 +10,14 @@ use boss_chaos_tests::{
     bossctl_run::Bossctl,
     cluster::{PATIENCE, or_fail},
     machine::Machine,
+    manifests,
     ports::{self, Port},
     process::Exit,
     run_folder::{self, RunFolder},
     wait,
 };
 
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/process-pod.yaml");
+const EXAMPLE: &str = "process-pod.yaml";
 /// The machine does not let us.
 const EXIT_FAILURE: i32 = 1;
 
@@ -36,7 +37,7 @@ async fn a_cluster_made_by_hand_as_the_manual_says_runs_a_pod() {
     bossctl_succeeds(&bossctl, &["cluster", "members"], "server-3").await;
     node.start(&place.folder, &[]);
     bossctl_succeeds(&bossctl, &["get", "nodes"], "Ready").await;
-    bossctl.succeed(&["apply", "-f", EXAMPLE]).await;
+    bossctl.succeed(&["apply", "-f", &manifests::example(EXAMPLE)]).await;
     bossctl_succeeds(&bossctl, &["get", "pods"], "Running").await;
 
     // The context of another cluster is no way in, and its servers do not take this one's data.
@@ -55,7 +56,7 @@ async fn a_cluster_made_by_hand_as_the_manual_says_runs_a_pod() {
     servers[2].start(&place.folder, &["--bind-http", &format!("127.0.0.1:{}", place.http[2].number())]);
     bossctl_succeeds(&bossctl, &["get", "pods"], "Running").await;
 
-    bossctl.succeed(&["delete", "-f", EXAMPLE]).await;
+    bossctl.succeed(&["delete", "-f", &manifests::example(EXAMPLE)]).await;
     assert_eq!(node.stop().await, Exit::Code(0));
     for server in &mut servers {
         assert_eq!(server.stop().await, Exit::Code(0));

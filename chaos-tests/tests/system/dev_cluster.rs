@@ -2,6 +2,7 @@
 
 use boss_chaos_tests::{
     bossctl_run::Bossctl,
+    manifests,
     ports::{self, Port},
     proc,
     process::Exit,
@@ -17,7 +18,7 @@ const PORTS_PER_SERVER: u16 = 10;
 async fn dev_up_starts_a_cluster_that_works_and_dev_down_ends_it() {
     let place = Place::new(3);
     let bossctl = place.bossctl();
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/process-pod.yaml");
+    let example = &manifests::example("process-pod.yaml");
     let mut up = place.args(&["dev", "up", "--detach", "--servers", "3", "--nodes", "1", "--example", example]);
     up.extend(["--base-port".to_owned(), place.base_port().to_string()]);
     bossctl.succeed(&up).await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use boss_chaos_tests::{
     bossctl_run::Bossctl,
     cluster::{Cluster, Spec},
-    look, proc, wait,
+    look, manifests, proc, wait,
 };
 use boss_proto::v1;
 
@@ -16,7 +16,7 @@ const CHECKED: [&str; 6] =
 #[test]
 fn every_example_is_checked_and_says_what_it_shows() {
     let files: Vec<PathBuf> =
-        fs::read_dir(folder()).expect("it is there").flatten().map(|entry| entry.path()).collect();
+        fs::read_dir(manifests::examples()).expect("it is there").flatten().map(|entry| entry.path()).collect();
     let names: BTreeSet<_> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
     assert_eq!(names, BTreeSet::from(CHECKED));
     for file in &files {
@@ -30,7 +30,7 @@ async fn the_examples_do_what_they_say() {
     let cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
     let bossctl = Bossctl::of(&cluster);
     for name in CHECKED {
-        bossctl.succeed(&["apply", "-f", &example(name)]).await;
+        bossctl.succeed(&["apply", "-f", &manifests::example(name)]).await;
     }
     check_config_map(&cluster).await;
     check_sleeper(&cluster).await;
@@ -39,7 +39,7 @@ async fn the_examples_do_what_they_say() {
     check_rbac(&cluster).await;
     check_restarting(&cluster).await;
     for name in CHECKED {
-        bossctl.succeed(&["delete", "-f", &example(name)]).await;
+        bossctl.succeed(&["delete", "-f", &manifests::example(name)]).await;
     }
     for name in ["sleeper", "limited", "restarting"] {
         cluster.wait_until_gone::<v1::Pod>("default", name).await;
@@ -100,12 +100,4 @@ async fn check_rbac(cluster: &Cluster) {
     assert!(can("list", "pods").await && can("get", "pods/log").await);
     assert!(!can("delete", "pods").await && !can("get", "roles").await);
     assert!(!cluster.user("bob").can_i("list", "pods", "default").await.expect("anybody may ask").allowed);
-}
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/examples")
-}
-
-fn example(name: &str) -> String {
-    folder().join(name).display().to_string()
 }
