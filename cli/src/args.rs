@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     auth::{Auth, Whoami},
     bench::{Bench, BenchOptions, Load},
-    cluster::{Cluster, Init, JoinToken, Remove, Token},
+    cluster::{Add, Cluster, Init, Join, JoinToken, Remove, Replace, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},

@@ -149,6 +149,7 @@ impl From<provision::Error> for Failure {
             Error::Exists(_) => {
                 (Exit::Conflict, Some("name another folder with --dir, or use this cluster".to_owned()))
             }
+            Error::InUse { .. } => (Exit::Conflict, Some("name an empty folder with --dir".to_owned())),
             Error::Missing(_) => {
                 (Exit::NotFound, Some("name the cluster's folder with --dir, or make one: bossctl dev up".to_owned()))
             }

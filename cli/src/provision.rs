@@ -8,15 +8,18 @@ use std::{
 };
 
 use boss_base::{files, jwt::SigningKey, pki};
+use boss_proto::v1;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Contexts};
 
 mod config;
 mod identity;
+mod joining;
 mod plan;
 
 pub use identity::{ADMIN, ADMIN_GROUP};
+pub use joining::{Joining, Welcome};
 pub use plan::{BadPlan, Node, Plan, Server, random_cluster_id};
 
 /// The layout that this program writes and reads.
@@ -42,6 +45,14 @@ pub enum Error {
     /// A cluster is there already.
     #[error("{} already holds a cluster", .0.display())]
     Exists(PathBuf),
+    /// A server's folder is there already, or something else that one would overwrite.
+    #[error("{} is in use: it has {found}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
     /// No cluster is there.
     #[error("{} holds no cluster", .0.display())]
     Missing(PathBuf),
@@ -109,9 +120,10 @@ pub fn create(directory: &Path, plan: &Plan) -> Result<Cluster, Error> {
     let cluster = Cluster { directory, plan: plan.clone() };
     let authority = identity::make_authority(&cluster)?;
     let key = identity::make_token_key(&cluster)?;
+    let members: Vec<_> = plan.servers.iter().map(config::Member::from).collect();
     for server in &plan.servers {
-        identity::make_server(&cluster, &authority, &key, server)?;
-        config::write_server(&cluster, server)?;
+        identity::make_server(&cluster, &authority, &key.public_pem(), server)?;
+        config::write_server(&cluster, server, &members)?;
     }
     for node in &plan.nodes {
         identity::make_node(&cluster, &authority, node)?;
@@ -225,6 +237,11 @@ impl Cluster {
         Ok(pki::CertificateAuthority::load(&certificate, &key)?)
     }
 
+    /// Whether the authority's key is at hand and usable.
+    pub fn check_can_sign(&self) -> Result<(), Error> {
+        self.authority().map(drop)
+    }
+
     /// A token that says it speaks for `user`, a member of `groups`, for so long from now on.
     pub fn issue_token(&self, user: &str, groups: &[&str], lifetime: Duration) -> Result<String, Error> {
         let key = SigningKey::load(&self.directory.join(identity::TOKEN_KEY))?;
@@ -245,6 +262,27 @@ impl Cluster {
     pub fn renew_admin_token(&self) -> Result<(), Error> {
         let token = self.issue_token(ADMIN, &[ADMIN_GROUP], ADMIN_TOKEN_LIFETIME)?;
         self.write(identity::ADMIN_TOKEN, token.as_bytes(), files::PRIVATE)
+    }
+
+    /// Makes the folder of one more server, under the id that the cluster gave it, and remembers it.
+    pub fn add_server(&mut self, server: Server, members: &[v1::Member]) -> Result<(), Error> {
+        let mut plan = self.plan.clone();
+        plan.servers.retain(|known| members.iter().any(|member| member.id == known.id));
+        plan.servers.push(server.clone());
+        plan.check()?;
+        let path = self.server_directory(&server);
+        if path.exists() {
+            return Err(Error::InUse { path, found: "the folder of an earlier server".to_owned() });
+        }
+        let mut members: Vec<_> = members.iter().map(config::Member::from).collect();
+        members.retain(|member| member.id != server.id);
+        members.push(config::Member::from(&server));
+        identity::make_server(self, &self.authority()?, &self.read(identity::TOKEN_PUBLIC)?, &server)?;
+        config::write_server(self, &server, &members)?;
+        let description = Description { format: FORMAT, plan: plan.clone() };
+        self.write(CLUSTER_FILE, config::to_toml(&description).as_bytes(), files::PUBLIC)?;
+        self.plan = plan;
+        Ok(())
     }
 
     /// Its paths are relative: the folder may be moved.

@@ -17,7 +17,7 @@ use boss_proto::{
     object::Resource,
     v1::{
         self, RequestId, auth_client::AuthClient, cluster_client::ClusterClient, pods_client::PodsClient,
-        registry_client::RegistryClient,
+        registry_client::RegistryClient, server_join_client::ServerJoinClient,
     },
 };
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
@@ -365,6 +365,24 @@ impl Client {
     /// Begins to remove a server; the same `request_id` finds the change that the first call began.
     pub async fn remove_server(&self, request: v1::RemoveServerRequest) -> Result<v1::MembershipChange, Error> {
         let send = |channel, request| async move { ClusterClient::new(channel).remove_server(request).await };
+        self.ask(request, send).await
+    }
+
+    /// Begins to add a server, as a learner first; the same `request_id` finds the change that the first call began.
+    pub async fn add_server(&self, request: v1::AddServerRequest) -> Result<v1::MembershipChange, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).add_server(request).await };
+        self.ask(request, send).await
+    }
+
+    /// Begins to put a server in the place of another; the same `request_id` finds the change of the first call.
+    pub async fn replace_server(&self, request: v1::ReplaceServerRequest) -> Result<v1::MembershipChange, Error> {
+        let send = |channel, request| async move { ClusterClient::new(channel).replace_server(request).await };
+        self.ask(request, send).await
+    }
+
+    /// Uses a join token. The same request again finds what the first one did.
+    pub async fn join(&self, request: v1::JoinRequest) -> Result<v1::JoinResponse, Error> {
+        let send = |channel, request| async move { ServerJoinClient::new(channel).join(request).await };
         self.ask(request, send).await
     }
 

@@ -98,6 +98,8 @@ impl fmt::Debug for Source {
 /// How a caller proves who it is.
 #[derive(Debug, Clone)]
 pub enum Credentials {
+    /// Nothing: for a machine that is not known yet and joins with a secret of its own.
+    Anonymous,
     /// A bearer token. One from a file is read again when servers stop taking it.
     Token(Source),
     /// A client certificate with its key, both PEM files; read again when they change.

@@ -33,7 +33,7 @@ impl Shown {
         let identity = load_identity(config).map_err(|error| Error::config(describe(&error)))?;
         let token = match &config.credentials {
             Credentials::Token(source) => Some(Token::load(source.clone())?),
-            Credentials::Certificate { .. } => None,
+            Credentials::Anonymous | Credentials::Certificate { .. } => None,
         };
         Ok(Self { identity: identity?, token })
     }
@@ -103,7 +103,7 @@ fn load_identity(config: &Config) -> Result<Result<Identity, Error>, TlsError> {
 
 fn read_pem(credentials: &Credentials, ca: &Source) -> Result<Pem, Error> {
     let own = match credentials {
-        Credentials::Token(_) => None,
+        Credentials::Anonymous | Credentials::Token(_) => None,
         Credentials::Certificate { certificate, key } => {
             let read = |path: &std::path::Path| Source::File(path.to_owned()).read().map(String::into_bytes);
             Some((read(certificate)?, read(key)?))

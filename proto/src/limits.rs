@@ -1,5 +1,7 @@
 //! Every bound of the API and the registry, with its reason. Knows no code that keeps them.
 
+use std::time::Duration;
+
 /// Encoded size of one object. sled never syncs blobs above about 128 KB, so values stay below that.
 pub const OBJECT_BYTES_MAX: usize = 96 * 1024;
 /// Names are DNS labels, so that they can become host names.
@@ -114,6 +116,8 @@ pub const REMOVED_SERVERS_MAX: usize = 1_024;
 pub const JOIN_TOKENS_MAX: usize = 64;
 /// A join token is for a machine that is being set up.
 pub const JOIN_TOKEN_TTL_SECONDS_MAX: u32 = 7 * 24 * 3_600;
+/// Of certificates of servers, nodes and the administrator. Long, as renewal is by hand until they renew by themselves.
+pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// A certificate request of any usual key has a tenth of this.
 pub const CERTIFICATE_REQUEST_BYTES_MAX: usize = 8 << 10;
 

@@ -27,6 +27,12 @@ pub enum Cluster {
         #[arg(value_name = "SERVER_ID")]
         to: Option<u64>,
     },
+    /// Make this machine a server of the cluster with a join token; it is then started with its new server.toml
+    Join(Join),
+    /// Add a server and make its folder, with the cluster's own key; needs the folder of `cluster init`
+    Add(Add),
+    /// Add a server that takes the place of another one, which may be dead, and make its folder
+    Replace(Replace),
     /// Remove a server, and wait until it is done; refused when the rest could not form a majority
     Remove(Remove),
     /// Show how far a change of the members is
@@ -55,6 +61,51 @@ pub enum Cluster {
     Init(Init),
     /// Make a token with the cluster's own key; needs the folder of `cluster init` or `dev up`
     Token(Token),
+}
+
+/// This machine, as a server that is to be.
+#[derive(Debug, Clone, Args)]
+pub struct Join {
+    /// How others reach it: NAME=PEER_HOST:PORT,API_HOST:PORT
+    #[arg(value_name = "NAME=PEER,API")]
+    pub server: String,
+    /// The file with the token of `cluster join-token create`; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// The folder to make for the server; nothing of a server may be in it
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where it answers about its health and metrics
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7402")]
+    pub http: String,
+}
+
+/// A server to be added from the cluster's folder.
+#[derive(Debug, Clone, Args)]
+pub struct Add {
+    /// How others reach it: NAME=PEER_HOST:PORT,API_HOST:PORT
+    #[arg(value_name = "NAME=PEER,API")]
+    pub server: String,
+    /// The cluster's folder, as `cluster init` made it; the server's folder is made in it
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where it answers about its health and metrics
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7402")]
+    pub http: String,
+    /// Also when too few of the servers answer for a majority: the cluster may stand still
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A server to be replaced from the cluster's folder.
+#[derive(Debug, Clone, Args)]
+pub struct Replace {
+    /// The id of the one that goes, as `cluster members` shows it
+    #[arg(value_name = "OLD_ID")]
+    pub old: u64,
+    /// The one that comes.
+    #[command(flatten)]
+    pub add: Add,
 }
 
 /// A server to be removed.

@@ -1,6 +1,8 @@
 //! `bossctl cluster`: the control plane itself, and the making of new ones.
 
+mod add;
 mod changes;
+mod join;
 mod join_tokens;
 
 use std::path::Path;
@@ -22,6 +24,9 @@ pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Fa
         args::Cluster::Status { output } => status(output, &Session::open(global)?).await,
         args::Cluster::Members { output } => members(output, &Session::open(global)?).await,
         args::Cluster::TransferLeader { to } => changes::transfer_leader(to, &Session::open(global)?).await,
+        args::Cluster::Join(args) => join::run(&args, global).await,
+        args::Cluster::Add(args) => add::add(&args, &Session::open(global)?).await,
+        args::Cluster::Replace(args) => add::replace(&args, &Session::open(global)?).await,
         args::Cluster::Remove(args) => changes::remove(&args, &Session::open(global)?).await,
         args::Cluster::Change { number } => changes::show(number, &Session::open(global)?).await,
         args::Cluster::CancelChange { number } => changes::cancel(number, &Session::open(global)?).await,
@@ -118,9 +123,7 @@ fn parse_server(text: &str, id: u64, http: &str) -> Result<Server, Failure> {
     let parts = text.split_once('=').and_then(|(name, addresses)| Some((name, addresses.split_once(',')?)));
     let Some((name, (peer, api))) = parts else {
         let why = format!("{text:?} is not NAME=PEER_HOST:PORT,API_HOST:PORT");
-        return Err(
-            Failure::bad_input("cannot read --server", why).or_next("--server boss-1=10.0.0.1:7401,10.0.0.1:7400")
-        );
+        return Err(Failure::bad_input("cannot read the server", why).or_next("boss-1=10.0.0.1:7401,10.0.0.1:7400"));
     };
     Ok(Server {
         id,
@@ -131,6 +134,10 @@ fn parse_server(text: &str, id: u64, http: &str) -> Result<Server, Failure> {
         http: http.to_owned(),
         listen_as_advertised: false,
     })
+}
+
+fn warn_of_force() {
+    terminal::note("warning: forced: if the servers that are left cannot form a majority, the cluster stands still");
 }
 
 fn next_steps(cluster: &Cluster) -> String {

@@ -4,12 +4,18 @@
 use std::collections::BTreeMap;
 
 use boss_base::files;
+use boss_proto::v1;
 use serde::Serialize;
 
 use super::{
     Cluster, Error, Node, Server,
     plan::{BadPlan, split_address},
 };
+
+/// A server's configuration, in its folder.
+pub(super) const SERVER_FILE: &str = "server.toml";
+/// Where a server keeps everything, in its folder.
+pub(super) const DATA_FOLDER: &str = "data";
 
 #[derive(Serialize)]
 struct ServerFile<'a> {
@@ -20,9 +26,11 @@ struct ServerFile<'a> {
     listen: Listen,
     advertise: Advertise<'a>,
     tls: Tls,
-    tokens: Tokens,
+    tokens: Tokens<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pki: Option<Pki>,
     raft: Raft<'a>,
-    members: Vec<Member<'a>>,
+    members: &'a [Member],
 }
 
 #[derive(Serialize)]
@@ -46,8 +54,13 @@ struct Tls {
 }
 
 #[derive(Serialize)]
-struct Tokens {
-    keys: [&'static str; 1],
+struct Tokens<'a> {
+    keys: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Pki {
+    ca_key: &'static str,
 }
 
 #[derive(Serialize)]
@@ -55,12 +68,39 @@ struct Raft<'a> {
     profile: &'a str,
 }
 
-#[derive(Serialize)]
-struct Member<'a> {
-    id: u64,
-    name: &'a str,
-    peer: &'a str,
-    api: &'a str,
+/// A server of the cluster, as every server's configuration lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Member {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) peer: String,
+    pub(super) api: String,
+}
+
+impl From<&Server> for Member {
+    fn from(server: &Server) -> Self {
+        let Server { id, name, peer, api, .. } = server.clone();
+        Self { id, name, peer, api }
+    }
+}
+
+impl From<&v1::Member> for Member {
+    fn from(member: &v1::Member) -> Self {
+        let v1::Member { id, name, peer_address: peer, api_address: api, .. } = member.clone();
+        Self { id, name, peer, api }
+    }
+}
+
+/// What a server's configuration says beside the server itself.
+pub(super) struct Around<'a> {
+    pub(super) cluster_id: &'a str,
+    pub(super) profile: &'a str,
+    /// All of them, the server too.
+    pub(super) members: &'a [Member],
+    /// Files of keys that verify tokens.
+    pub(super) token_keys: &'a [String],
+    /// Whether it holds the authority's key.
+    pub(super) signs: bool,
 }
 
 #[derive(Serialize)]
@@ -73,23 +113,34 @@ struct NodeFile<'a> {
     tls: Tls,
 }
 
-pub(super) fn write_server(cluster: &Cluster, server: &Server) -> Result<(), Error> {
-    let member = |member: &'_ Server| (member.id, member.name.clone(), member.peer.clone(), member.api.clone());
-    let members: Vec<_> = cluster.plan.servers.iter().map(member).collect();
+/// A server's `server.toml`.
+pub(super) fn server_toml(server: &Server, around: &Around<'_>) -> Result<String, BadPlan> {
     let listen = |address: &str| listen_address(address, server.listen_as_advertised);
-    let file = ServerFile {
+    Ok(to_toml(&ServerFile {
         id: server.id,
         name: &server.name,
-        cluster_id: cluster.plan.cluster_id.as_str(),
-        data_dir: "data",
+        cluster_id: around.cluster_id,
+        data_dir: DATA_FOLDER,
         listen: Listen { api: listen(&server.api)?, peer: listen(&server.peer)?, http: server.http.clone() },
         advertise: Advertise { api: &server.api, peer: &server.peer },
         tls: Tls { certificate: "tls/server.crt", key: "tls/server.key", ca: "tls/ca.crt" },
-        tokens: Tokens { keys: ["tls/token.pub"] },
-        raft: Raft { profile: &cluster.plan.profile },
-        members: members.iter().map(|(id, name, peer, api)| Member { id: *id, name, peer, api }).collect(),
+        tokens: Tokens { keys: around.token_keys },
+        pki: around.signs.then_some(Pki { ca_key: "tls/ca.key" }),
+        raft: Raft { profile: around.profile },
+        members: around.members,
+    }))
+}
+
+pub(super) fn write_server(cluster: &Cluster, server: &Server, members: &[Member]) -> Result<(), Error> {
+    let around = Around {
+        cluster_id: cluster.plan.cluster_id.as_str(),
+        profile: &cluster.plan.profile,
+        members,
+        token_keys: &["tls/token.pub".to_owned()],
+        signs: true,
     };
-    cluster.write(&format!("{}/server.toml", server.folder), to_toml(&file).as_bytes(), files::PUBLIC)
+    let text = server_toml(server, &around)?;
+    cluster.write(&format!("{}/{SERVER_FILE}", server.folder), text.as_bytes(), files::PUBLIC)
 }
 
 pub(super) fn write_node(cluster: &Cluster, node: &Node) -> Result<(), Error> {

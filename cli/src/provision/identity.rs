@@ -8,7 +8,10 @@ use boss_base::{
     jwt::{Registered, SigningKey},
     pki::{CertificateAuthority, Subject},
 };
-use boss_proto::ids::{ClusterId, Uid};
+use boss_proto::{
+    ids::{ClusterId, Uid},
+    limits::CERTIFICATE_LIFETIME,
+};
 use serde::Serialize;
 
 use super::{
@@ -29,9 +32,6 @@ pub(super) const ADMIN_TOKEN: &str = "pki/admin.token";
 const ADMIN_CERTIFICATE: &str = "pki/admin.crt";
 const ADMIN_KEY: &str = "pki/admin.key";
 
-/// Of servers, nodes and the administrator; renewal is by hand until nodes and servers renew by themselves.
-const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 pub(super) fn make_authority(cluster: &Cluster) -> Result<CertificateAuthority, Error> {
     let authority = CertificateAuthority::generate(&format!("boss {}", cluster.plan.cluster_id))?;
     cluster.write(CA_CERTIFICATE, authority.cert_pem().as_bytes(), files::PUBLIC)?;
@@ -46,10 +46,11 @@ pub(super) fn make_token_key(cluster: &Cluster) -> Result<SigningKey, Error> {
     Ok(key)
 }
 
+/// With the authority's key, so that it can sign the certificates of servers that join.
 pub(super) fn make_server(
     cluster: &Cluster,
     authority: &CertificateAuthority,
-    key: &SigningKey,
+    token_public_pem: &str,
     server: &Server,
 ) -> Result<(), Error> {
     let certificate = authority.issue(&server_subject(&cluster.plan.cluster_id, server)?)?;
@@ -57,7 +58,8 @@ pub(super) fn make_server(
     cluster.write(&tls("server.crt"), certificate.cert_pem.as_bytes(), files::PUBLIC)?;
     cluster.write(&tls("server.key"), certificate.key_pem.as_bytes(), files::PRIVATE)?;
     cluster.write(&tls("ca.crt"), authority.cert_pem().as_bytes(), files::PUBLIC)?;
-    cluster.write(&tls("token.pub"), key.public_pem().as_bytes(), files::PUBLIC)
+    cluster.write(&tls("ca.key"), authority.key_pem().as_bytes(), files::PRIVATE)?;
+    cluster.write(&tls("token.pub"), token_public_pem.as_bytes(), files::PUBLIC)
 }
 
 pub(super) fn make_node(cluster: &Cluster, authority: &CertificateAuthority, node: &Node) -> Result<(), Error> {

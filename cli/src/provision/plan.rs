@@ -167,6 +167,13 @@ impl Server {
         Self { id, name, folder, api: at(api), peer: at(peer), http: at(http), listen_as_advertised: true }
     }
 
+    /// Whether its name and addresses can be used at all.
+    pub fn check(&self) -> Result<(), BadPlan> {
+        labels::check_name(&self.name).map_err(|source| BadPlan::Name { name: self.name.clone(), source })?;
+        check_unique("the address", self.advertised().map(str::to_owned))?;
+        self.addresses().into_iter().try_for_each(|address| split_address(address).map(|_| ()))
+    }
+
     /// api, peer, http.
     #[must_use]
     pub fn addresses(&self) -> [&str; 3] {

@@ -1,7 +1,7 @@
 //! Certificates of joining servers. Believes the replicated state about who joins, and nothing that the joining server
 //! says of itself but its key.
 
-use std::{fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, path::Path, sync::Arc};
 
 use boss_base::{
     files,
@@ -10,12 +10,11 @@ use boss_base::{
 use boss_proto::{
     SERVER_DNS_NAME,
     ids::{ClusterId, ServerId},
+    limits::CERTIFICATE_LIFETIME,
     v1::JoinToken,
 };
 use boss_raft::server_uri;
 
-/// Renewal is by hand until servers renew by themselves, so not shorter.
-const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Many times a certificate or key.
 const FILE_BYTES_MAX: usize = 64 << 10;
 

@@ -46,9 +46,7 @@ pub(super) async fn cancel(number: u64, session: &Session) -> Result<Exit, Failu
 pub(super) async fn remove(args: &args::Remove, session: &Session) -> Result<Exit, Failure> {
     let what = format!("cannot remove server {}", args.server_id);
     if args.force {
-        terminal::note(
-            "warning: forced: if the servers that are left cannot form a majority, the cluster stands still",
-        );
+        super::warn_of_force();
     }
     let request_id = Uid::random().to_string();
     let request = v1::RemoveServerRequest { server_id: args.server_id, request_id, force: args.force };
