@@ -106,7 +106,7 @@ impl Cluster {
         let ca = Source::Inline(self.authority.cert_pem().to_owned());
         let mut config = Config::new(servers, ca, Credentials::Token(Source::File(self.token_path())));
         config.deadlines =
-            Deadlines { connect: SOON, attempt: Duration::from_secs(1), overall: Duration::from_secs(10) };
+            Deadlines { connect: SOON, attempt: Duration::from_secs(3), overall: Duration::from_secs(30) };
         config
     }
 
