@@ -112,6 +112,12 @@ impl Log {
         self.shared.index().last()
     }
 
+    /// Whether this very entry is here, or was until a snapshot took its place.
+    #[must_use]
+    pub fn holds(&self, id: LogId) -> bool {
+        self.shared.index().holds(id)
+    }
+
     /// The durable vote.
     #[must_use]
     pub fn vote(&self) -> Option<Vote> {

@@ -9,6 +9,8 @@ mod support;
 mod access;
 #[path = "api/contact.rs"]
 mod contact;
+#[path = "api/full_disk.rs"]
+mod full_disk;
 #[path = "api/limits.rs"]
 mod limits;
 #[path = "api/many_writes.rs"]

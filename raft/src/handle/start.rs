@@ -22,12 +22,12 @@ use super::{
 use crate::{
     compaction::Compaction,
     config::{Config, ElectionProfile, ReadMode},
-    disk::Room,
+    disk::{self, Room},
     log::{self, Log, Owner},
     network::{Contact, PeerDialer, Peers, roster::Roster},
     reads::{Promise, Reads, Rounds},
     state,
-    storage::{OpenOptions, Published, StateMachine, StoreLimits},
+    storage::{OpenError, OpenOptions, Published, StateMachine, StoreLimits},
     types::TypeConfig,
     watch::Fanout,
 };
@@ -77,7 +77,7 @@ async fn start_in(
     let forgot = config.reads == ReadMode::Lease && !log.is_pristine();
     let promise = if forgot { Promise::forgotten() } else { Promise::default() };
     settings.enable_elect = !forgot;
-    let (machine, published) = StateMachine::open(OpenOptions {
+    let state = OpenOptions {
         dir: config.data_dir.clone(),
         cluster_id: config.cluster_id.clone(),
         server_id: config.server_id,
@@ -85,8 +85,8 @@ async fn start_in(
         tasks: tasks.clone(),
         limits: state::Limits::default(),
         store: StoreLimits::default(),
-    })
-    .await?;
+    };
+    let (machine, published) = open_state(state, &room).await?;
     let peers = peers.of(published.clone());
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
@@ -126,6 +126,16 @@ async fn start_in(
     let handle = Handle(Arc::new(inner));
     spawn(&handle.0.tasks, "ask-whether-member", OnExit::Log, ask_whether_member(handle.clone()));
     Ok(handle)
+}
+
+/// On a full disk in what the reserve held: a server that cannot start could not even vote.
+async fn open_state(options: OpenOptions, room: &Room) -> Result<(StateMachine, Published), OpenError> {
+    match StateMachine::open(options.clone()).await {
+        Err(OpenError::Io { source, .. }) if disk::says_full(&source) && room.give_up_reserve() => {
+            StateMachine::open(options).await
+        }
+        opened => opened,
+    }
 }
 
 async fn open_log(config: &Config, room: Room, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {

@@ -71,6 +71,16 @@ impl Index {
         self.last
     }
 
+    /// Whether this very entry is here, or was until a snapshot took its place.
+    pub(super) fn holds(&self, id: LogId) -> bool {
+        if self.purged.is_some_and(|purged| id.index <= purged.index) {
+            return true;
+        }
+        let at = id.index.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        // A term has one leader, and that one gives an index to one entry only.
+        at.and_then(|at| self.slots.get(at)).is_some_and(|slot| slot.term == id.leader_id.term)
+    }
+
     /// Index of the first entry that is held.
     #[cfg(test)]
     pub(super) fn first(&self) -> u64 {
@@ -290,6 +300,15 @@ mod tests {
     fn a_hole_is_refused() {
         let mut index = filled(3);
         assert_eq!(index.append(entry(4)), Err(Hole { found: 4, expected: 3 }));
+    }
+
+    #[test]
+    fn an_entry_is_held_by_index_and_term_and_after_its_purge() {
+        let mut index = filled(4);
+        index.purge(id(1));
+        let held: Vec<bool> = (0..6).map(|at| index.holds(id(at))).collect();
+        assert_eq!(held, [true, true, true, true, false, false]);
+        assert!(!index.holds(LogId::new_term_index(2, 3)), "another leader's entry at the same place");
     }
 
     #[test]

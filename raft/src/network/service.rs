@@ -247,13 +247,19 @@ impl PeerService {
             self.failure.send_replace(Some(lost));
             return None;
         }
-        if self.room.is_full() && request.entries.iter().any(is_command) {
+        if self.room.is_full() && request.entries.iter().any(|entry| self.needs_room(entry)) {
             metrics::counter!(APPENDS_REFUSED).increment(1);
             refused.store(true, Ordering::Relaxed);
             return None;
         }
         self.contact.note(from);
         Some(request)
+    }
+
+    /// Entries of consensus itself are few and find their place in what is left. A new leader begins by sending what
+    /// this server has long had: refused, it could never commit the entry of its own term behind it.
+    fn needs_room(&self, entry: &Entry) -> bool {
+        matches!(entry.payload, EntryPayload::Normal(_)) && !self.log.holds(entry.log_id)
     }
 
     /// A leader that this server does not know to be deposed names an entry that this server once acknowledged and
@@ -452,10 +458,6 @@ impl peer_server::Peer for PeerService {
 }
 
 /// Blank entries and memberships are as small as votes, and without them no leader could serve reads.
-fn is_command(entry: &Entry) -> bool {
-    matches!(entry.payload, EntryPayload::Normal(_))
-}
-
 fn answer(
     result: Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>,
     disk_full: bool,

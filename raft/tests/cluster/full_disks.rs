@@ -109,10 +109,10 @@ async fn without_room_on_a_majority_writes_are_refused_with_the_reason_and_reads
     full.iter().for_each(|id| disk(&disks, *id).fill());
     let refused = loop {
         let leader = cluster.ready_leader().await;
-        let attempt = cluster.on(leader, async |handle| create(&handle, "refused").await).await;
-        // Another answer may have been on its way when the disks filled.
-        if let Err(ProposeError::DiskFull { servers }) = attempt {
-            break servers;
+        match cluster.on(leader, async |handle| create(&handle, "refused").await).await {
+            Err(ProposeError::DiskFull { servers }) => break servers,
+            // It may have been on its way when the disks filled.
+            Ok(_) | Err(_) => {}
         }
     };
     assert!(refused.iter().all(|id| full.contains(id)) && !refused.is_empty(), "{refused:?}");
@@ -129,4 +129,31 @@ async fn without_room_on_a_majority_writes_are_refused_with_the_reason_and_reads
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_without_room_votes_and_lets_a_new_leader_serve_reads() {
+    let Some((mut cluster, disks)) = cluster_on_small_disks().await else { return };
+    write_everywhere(&cluster, "before").await;
+    let leader = cluster.ready_leader().await;
+    let full = *cluster.ids().iter().find(|id| **id != leader).unwrap();
+    disk(&disks, full).fill();
+    eventually("it knows that its disk is full", || cluster.handle(full).status().disk.full).await;
+    cluster.crash(leader);
+    // Two of three are left, and one of them has no room: it must vote, and take the empty entry of the new term.
+    let successor = cluster.ready_leader_but(Some(full)).await;
+    assert_eq!(reads(&cluster, successor).await, ["before"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_without_room_starts_again_and_follows() {
+    let Some((mut cluster, disks)) = cluster_on_small_disks().await else { return };
+    write_everywhere(&cluster, "before").await;
+    let leader = cluster.ready_leader().await;
+    let full = *cluster.ids().iter().find(|id| **id != leader).unwrap();
+    disk(&disks, full).fill();
+    eventually("it knows that its disk is full", || cluster.handle(full).status().disk.full).await;
+    cluster.crash(full);
+    cluster.start(full).await;
+    assert_eq!(reads(&cluster, full).await, ["before"]);
 }

@@ -58,6 +58,34 @@ fn a_valid_file_is_read_with_paths_relative_to_it() {
     assert!(!config.initialize);
 }
 
+fn reserve(section: &str) -> Result<u64, Vec<String>> {
+    let with_section = |text: String| text.replacen("[raft]", &format!("[disk]\n{section}\n[raft]"), 1);
+    load(with_section, Args::default()).map(|config| config.disk_reserve_bytes)
+}
+
+#[test]
+fn the_reserve_on_the_disk_is_read_in_mebibytes_within_its_bounds() {
+    assert_eq!(load(|text| text, Args::default()).unwrap().disk_reserve_bytes, DISK_RESERVE_BYTES);
+    assert_eq!(reserve(""), Ok(DISK_RESERVE_BYTES));
+    assert_eq!(reserve("reserve_mib = 8"), Ok(8 << 20));
+    assert_eq!(reserve(&format!("reserve_mib = {DISK_RESERVE_MIB_MAX}")), Ok(DISK_RESERVE_MIB_MAX << 20));
+}
+
+#[test]
+fn a_reserve_out_of_bounds_or_of_another_type_is_refused_with_the_bounds() {
+    let bounds = format!("disk.reserve_mib: must be 8 to {DISK_RESERVE_MIB_MAX}, not");
+    let check = |section: &str, expected: &str| {
+        let problems = reserve(section).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{section}: {problems:?}");
+    };
+    check("reserve_mib = 7", &format!("{bounds} 7"));
+    check("reserve_mib = 0", &format!("{bounds} 0"));
+    check(&format!("reserve_mib = {}", DISK_RESERVE_MIB_MAX + 1), &bounds);
+    check("reserve_mib = -1", "disk.reserve_mib");
+    check("reserve_mib = \"8\"", "disk.reserve_mib: must be a whole number, not a text");
+    check("reserve_bytes = 8", "disk.reserve_bytes: is no key");
+}
+
 #[test]
 fn flags_win_over_the_file() {
     let args = Args { bind: Some("127.0.0.1:9000".into()), profile: Some("slow-disk".into()), ..Args::default() };

@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::support::*;
 
-async fn http_get(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn http_get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
