@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use boss_proto::raft::v1;
 use openraft::EntryPayload;
 
+use crate::state::Digest;
+use crate::storage::Mark;
+
 use crate::types::{Address, BadProposal, Entry, LogId, Membership, Payload, Proposal, StoredMembership, Vote};
 
 /// Bytes or a message that cannot mean anything.
@@ -40,6 +43,19 @@ pub fn log_id_to_proto(id: &LogId) -> v1::LogId {
 #[must_use]
 pub fn log_id_from_proto(id: v1::LogId) -> LogId {
     LogId::new_term_index(id.term, id.index)
+}
+
+/// A hash of the state with its place, as it is sent.
+#[must_use]
+pub fn mark_to_proto(mark: &Mark) -> v1::StateMark {
+    v1::StateMark { log_id: Some(log_id_to_proto(&mark.log_id)), hash: mark.hash.to_bytes().to_vec().into() }
+}
+
+/// Reads what [`mark_to_proto`] made.
+pub fn mark_from_proto(mark: v1::StateMark) -> Result<Mark, BadMessage> {
+    let log_id = log_id_from_proto(mark.log_id.ok_or(BadMessage::Missing("log_id"))?);
+    let hash = Digest::from_bytes(&mark.hash).ok_or(BadMessage::Missing("hash"))?;
+    Ok(Mark { log_id, hash })
 }
 
 /// A vote as it is stored and sent.

@@ -1,9 +1,11 @@
 //! The one door to the replicated registry: propose, read, watch, lead, stop. Knows no user-facing API.
 
+mod aside;
 mod disk;
 mod errors;
 mod folder;
 mod handover;
+mod hashes;
 mod leadership;
 mod membership;
 mod proposals;
@@ -12,7 +14,7 @@ mod start;
 mod status;
 mod ticking;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use boss_base::{cached, tasks::Tasks};
 use boss_proto::{
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use errors::{InitializeError, ProposeError, StartError};
+pub use hashes::{HashAnswer, HashCheck, Verdict};
 pub use membership::{ChangeError, Health, TransferError};
 pub use snapshots::{OpenSnapshot, SnapshotError};
 pub use start::start;
@@ -79,6 +82,15 @@ struct Inner {
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<Revision>,
     failure: watch::Sender<Option<String>>,
+    /// Why the members' states differ, on the leader.
+    alarm: watch::Sender<Option<String>>,
+    /// Why this server serves nobody: its state is not the cluster's.
+    aside: watch::Sender<Option<String>>,
+    /// Why this server wants to be started anew.
+    restart: watch::Sender<Option<String>>,
+    /// Why its state was replaced when it started.
+    notice: Option<String>,
+    data_dir: PathBuf,
     /// Cancelled when this server stops in good order.
     stopping: CancellationToken,
     tasks: Tasks,
@@ -100,12 +112,14 @@ impl Handle {
     /// A state that contains every write acknowledged before this call, on any server.
     pub async fn linearizable(&self) -> Result<View, ReadError> {
         let mut confirmed = false;
+        self.refuse_aside()?;
         let read = async {
             let index = self.read_index().await?;
             confirmed = true;
             let mut applied = self.0.published.applied();
             let reached = applied.wait_for(|applied| applied.log_id.is_some_and(|id| id.index >= index)).await;
             reached.map_err(|_| ReadError::ShuttingDown)?;
+            self.refuse_aside()?;
             cached!(counter metric::READS).increment(1);
             Ok(self.view())
         };
@@ -114,6 +128,10 @@ impl Handle {
             Err(_) if confirmed => Err(ReadError::Behind { applied: self.view().revision() }),
             Err(_) => Err(ReadError::NoLeader),
         }
+    }
+
+    fn refuse_aside(&self) -> Result<(), ReadError> {
+        if self.0.aside.borrow().is_some() { Err(ReadError::Aside) } else { Ok(()) }
     }
 
     /// Tries until a leader confirms; each attempt is a round of its own.
@@ -140,6 +158,7 @@ impl Handle {
 
     /// A state of at least `revision`, once this server has applied it.
     pub async fn at_least(&self, revision: Revision) -> Result<View, ReadError> {
+        self.refuse_aside()?;
         let mut applied = self.0.published.applied();
         match tokio::time::timeout(READ_TIMEOUT, applied.wait_for(|applied| applied.revision >= revision)).await {
             Ok(Ok(_)) => Ok(self.view()),
@@ -150,6 +169,10 @@ impl Handle {
 
     /// Orders the operations as one entry and waits until it is applied here. Leader only; stamps the time.
     pub async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
+        if self.0.aside.borrow().is_some() {
+            // What it admits by its own state may be wrong; it hands over in a moment.
+            return Err(ProposeError::NotLeader { leader: None });
+        }
         self.0.proposals.propose(operations).await
     }
 
@@ -284,6 +307,7 @@ impl Handle {
             server_id: self.0.server_id,
             identity,
             raft: self.0.raft.clone(),
+            handle: self.clone(),
             published: self.0.published.clone(),
             reads: self.0.reads.clone(),
             promise: self.0.promise.clone(),

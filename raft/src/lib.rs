@@ -24,8 +24,8 @@ pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile, ReadMode};
 pub use handle::{
-    ChangeError, DiskStatus, Handle, Health, InitializeError, Leadership, OpenSnapshot, ProposeError, Role,
-    SnapshotError, StartError, Status, TransferError, start,
+    ChangeError, DiskStatus, Handle, HashAnswer, HashCheck, Health, InitializeError, Leadership, OpenSnapshot,
+    ProposeError, Role, SnapshotError, StartError, Status, TransferError, Verdict, start,
 };
 pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
 pub use reads::ReadError;

@@ -58,6 +58,12 @@ pub const STORE_INDEX: &str = "boss_raft_store_index";
 pub const STORE_OVERFLOWS: &str = "boss_raft_store_overflows_total";
 /// Times that the store was written anew, by reason: replaced, missed or shrink.
 pub const STORE_REWRITES: &str = "boss_raft_store_rewrites_total";
+/// Comparisons of the members' states, by verdict.
+pub const HASH_CHECKS: &str = "boss_raft_hash_checks_total";
+/// 1 while states are known to differ.
+pub const STATES_DIFFER: &str = "boss_raft_states_differ";
+/// 1 when this process began with a state that was fetched from another server.
+pub const STATE_REPLACED: &str = "boss_raft_state_replaced";
 /// Times that the store could not be written.
 pub const STORE_FAILURES: &str = "boss_raft_store_failures_total";
 /// Batches that wait for the store.
@@ -117,6 +123,16 @@ pub const ALL: &[Definition] = &[
     counter(OPERATIONS_APPLIED, "Operations applied, refused ones included."),
     histogram(APPLY_SECONDS, "Time to apply one batch of entries to the registry in memory."),
     counter(APPLY_PANICS, "Operations discarded because applying them panicked."),
+    counter(
+        HASH_CHECKS,
+        "Comparisons of the servers' states by the leader, by verdict: agreed, odd, no-majority or unknown.",
+    )
+    .labelled(&["verdict"]),
+    gauge(
+        STATES_DIFFER,
+        "1 on the leader while the servers' states differ, and on a server whose state is the odd one.",
+    ),
+    gauge(STATE_REPLACED, "1 when this process began with another server's state because its own differed."),
     counter(STORE_WRITES, "Batches written to the store behind the registry."),
     gauge(STORE_INDEX, "Index of the last entry in the store behind the registry."),
     counter(STORE_OVERFLOWS, "Times that changes came faster than the store behind the registry could take them."),

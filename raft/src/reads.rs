@@ -42,6 +42,9 @@ pub enum ReadError {
         /// What it has.
         applied: Revision,
     },
+    /// This server's state is not the cluster's; it takes the others' and starts anew.
+    #[error("this server's state differs from the majority's; it takes theirs and starts anew")]
+    Aside,
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -52,7 +55,7 @@ impl ReadError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NoLeader | Self::Behind { .. } | Self::ShuttingDown => true,
+            Self::NoLeader | Self::Behind { .. } | Self::Aside | Self::ShuttingDown => true,
         }
     }
 }

@@ -3,9 +3,11 @@
 
 mod home;
 mod mailbox;
+mod marks;
 mod memory;
 mod meta;
 mod published;
+pub(crate) mod replacement;
 mod restore;
 mod sled_store;
 pub mod snapshot;
@@ -14,6 +16,7 @@ mod store;
 mod writer;
 
 pub use home::{Home, SledHome};
+pub use marks::Mark;
 pub use memory::MemoryStorage;
 pub(crate) use meta::Place;
 pub use published::{Applied, Published};

@@ -101,6 +101,9 @@ pub enum RunError {
     /// The cluster knows this server no more: starting it again is of no use.
     #[error("{0}")]
     Expelled(String),
+    /// Another server's state waits for the next start of this one.
+    #[error("{0}")]
+    Restart(String),
     /// The cluster could not be formed.
     #[error("cannot form the cluster")]
     Formation(#[source] boss_raft::InitializeError),
@@ -192,6 +195,7 @@ impl App {
             failure = groups.all.failed() => Err(RunError::Task(failure)),
             reason = raft.failed() => Err(RunError::Consensus(reason)),
             reason = raft.expelled() => Err(RunError::Expelled(reason)),
+            reason = raft.wants_restart() => Err(RunError::Restart(reason)),
             error = formation::form(&config, &raft) => Err(RunError::Formation(error)),
         };
         stop(&groups, &raft).await;

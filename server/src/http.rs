@@ -55,16 +55,24 @@ async fn live() -> &'static str {
 
 async fn ready(State(probes): State<Probes>) -> Response {
     match why_not_ready(&probes).await {
-        None if probes.raft.status().disk.full => "ok; the disk is full: this server takes no writes\n".into_response(),
-        None => "ok\n".into_response(),
+        None => format!("ok{}\n", remarks(&probes.raft)).into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
     }
+}
+
+/// What somebody should know although the server is ready.
+fn remarks(raft: &Handle) -> String {
+    let full = raft.status().disk.full.then(|| "the disk is full: this server takes no writes".to_owned());
+    full.into_iter().chain(raft.alarm()).map(|remark| format!("; {remark}")).collect()
 }
 
 /// Ready means that a linearizable read works, not that somebody once said so.
 async fn why_not_ready(probes: &Probes) -> Option<String> {
     if probes.stopping.is_cancelled() {
         return Some("the server is shutting down".to_owned());
+    }
+    if let Some(reason) = probes.raft.why_aside() {
+        return Some(format!("{reason}; it takes theirs and starts anew"));
     }
     if !probes.raft.is_formed() {
         return Some("the server belongs to no formed cluster yet".to_owned());

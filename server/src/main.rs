@@ -1,5 +1,6 @@
 //! boss-server: reads its configuration, builds the server, runs it, stops it. Exit codes: 0 after a clean stop, 1 when
-//! it cannot run, 2 when it was configured wrongly, 3 when the cluster knows it no more.
+//! it cannot run, 2 when it was configured wrongly, 3 when the cluster knows it no more, 4 when it is to be started again
+//! with a state that it has fetched, and could not do so itself.
 
 use std::{error::Error, io::Write, process::ExitCode, sync::Arc};
 
@@ -16,6 +17,7 @@ const LOG_FILTER: &str = "info,h2=warn,openraft=warn,openraft::replication=error
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 const EXPELLED: u8 = 3;
+const RESTART: u8 = 4;
 
 fn main() -> ExitCode {
     let config = match Config::load(&Args::parse()) {
@@ -48,11 +50,23 @@ async fn run(config: Config) -> ExitCode {
     };
     match app.run(signals_tasks.token()).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(RunError::Restart(reason)) => start_anew(&reason),
         Err(error) => {
             let code = if matches!(error, RunError::Expelled(_)) { EXPELLED } else { FAILED };
             last_words([format!("boss-server: {}", chain(&error))], code)
         }
     }
+}
+
+/// Everything is stopped and on disk: the same process becomes a new server. Where that cannot be, a supervisor must
+/// start it.
+fn start_anew(reason: &str) -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let failed = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    last_words([format!("boss-server: {reason}; start it again, for it could not do so itself: {failed}")], RESTART)
 }
 
 fn last_words(lines: impl IntoIterator<Item = String>, code: u8) -> ExitCode {

@@ -6,6 +6,7 @@ mod agent_restart;
 mod cluster_operations;
 mod durability;
 mod failover;
+mod hash_check;
 mod linearizability;
 mod many_watches;
 mod shutdown;

@@ -54,6 +54,12 @@ pub enum Cluster {
         #[arg(long)]
         revision: Option<u64>,
     },
+    /// Compare the servers' states by their hashes now, at one entry of the log
+    CheckHashes {
+        /// How to write it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Answer,
+    },
     /// The whole registry in a file: save, verify, restore
     #[command(subcommand)]
     Snapshot(super::Snapshot),

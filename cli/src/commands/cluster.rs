@@ -2,6 +2,7 @@
 
 mod add;
 mod changes;
+mod hashes;
 mod join;
 mod join_tokens;
 
@@ -32,6 +33,7 @@ pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Fa
         args::Cluster::CancelChange { number } => changes::cancel(number, &Session::open(global)?).await,
         args::Cluster::JoinToken(args) => join_tokens::run(args, &Session::open(global)?).await,
         args::Cluster::Compact { revision } => changes::compact(revision, &Session::open(global)?).await,
+        args::Cluster::CheckHashes { output } => hashes::run(output, &Session::open(global)?).await,
         args::Cluster::Snapshot(args) => super::snapshot::run(args, global).await,
         args::Cluster::Init(args) => init(&args),
         args::Cluster::Token(args) => token(&args),
@@ -57,6 +59,7 @@ fn status_text(status: &v1::ClusterStatusResponse) -> String {
         status.term,
         status.revision
     );
+    let alarms: String = status.alarms.iter().map(|alarm| format!("Alarm:     {}\n", output::clean(alarm))).collect();
     let row = |server: &v1::ServerStatus| {
         let number = |number: u64| if server.error.is_empty() { number.to_string() } else { String::new() };
         vec![
@@ -72,7 +75,8 @@ fn status_text(status: &v1::ClusterStatusResponse) -> String {
         ]
     };
     let headers = ["ID", "ROLE", "API", "APPLIED", "REVISION", "OBJECTS", "HASH", "VERSION", "PROBLEM"];
-    head + &output::plain(&headers, &status.servers.iter().map(row).collect::<Vec<_>>())
+    let gap = if alarms.is_empty() { "" } else { "\n" };
+    head + &alarms + gap + &output::plain(&headers, &status.servers.iter().map(row).collect::<Vec<_>>())
 }
 
 async fn members(answer: Answer, session: &Session) -> Result<Exit, Failure> {

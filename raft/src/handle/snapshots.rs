@@ -55,7 +55,7 @@ impl Handle {
     }
 
     /// A snapshot file that reaches at least to an entry that this server has applied.
-    async fn snapshot_at(&self, index: u64) -> Result<SnapshotFile, SnapshotError> {
+    pub(crate) async fn snapshot_at(&self, index: u64) -> Result<SnapshotFile, SnapshotError> {
         let mut newest = self.0.published.snapshot();
         let written = async {
             loop {
@@ -69,6 +69,11 @@ impl Handle {
             }
         };
         tokio::time::timeout(SNAPSHOT_TIMEOUT, written).await.unwrap_or(Err(SnapshotError::Timeout))
+    }
+
+    /// Runs something until this server stops.
+    pub(crate) fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        super::start::spawn(&self.0.tasks, name, boss_base::tasks::OnExit::Log, work);
     }
 
     async fn open_snapshot(&self, file: SnapshotFile) -> Result<OpenSnapshot, SnapshotError> {

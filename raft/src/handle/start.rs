@@ -1,6 +1,6 @@
 //! Brings one server up: log, state, peers, core, and the tasks around it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use boss_base::{
     clock::Clock,
@@ -24,10 +24,14 @@ use crate::{
     config::{Config, ElectionProfile, ReadMode},
     disk::{self, Room},
     log::{self, Log, Owner},
+    metric_definitions::STATE_REPLACED,
     network::{Contact, PeerDialer, Peers, roster::Roster},
     reads::{Promise, Reads, Rounds},
     state,
-    storage::{OpenError, OpenOptions, Published, StateMachine, StoreLimits},
+    storage::{
+        OpenError, OpenOptions, Published, StateMachine, StoreLimits,
+        replacement::{self, Ordered},
+    },
     types::TypeConfig,
     watch::Fanout,
 };
@@ -66,7 +70,7 @@ async fn start_in(
     let mut settings = settings(config)?;
     let round_timeout = config.profile.election_timeout_max();
     let room = Room::new(&config.data_dir, config.limits.disk_reserve_bytes);
-    let log = open_log(config, room.clone(), Arc::clone(&clock), &tasks).await?;
+    let mut log = open_log(config, room.clone(), Arc::clone(&clock), &tasks).await?;
     let storage_id = folder::name_of(&config.data_dir.join("log"))
         .map_err(|error| StartError::Configuration(format!("cannot read the name of the data folder: {error}")))?;
     let roster = Roster::new(config.server_id, storage_id);
@@ -77,6 +81,9 @@ async fn start_in(
     let forgot = config.reads == ReadMode::Lease && !log.is_pristine();
     let promise = if forgot { Promise::forgotten() } else { Promise::default() };
     settings.enable_elect = !forgot;
+    let replaced = replacement::prepare(&config.data_dir, &config.cluster_id, &mut log)
+        .await
+        .map_err(|source| OpenError::Io { path: config.data_dir.clone(), source })?;
     let state = OpenOptions {
         dir: config.data_dir.clone(),
         cluster_id: config.cluster_id.clone(),
@@ -87,6 +94,9 @@ async fn start_in(
         store: StoreLimits::default(),
     };
     let (machine, published) = open_state(state, &room).await?;
+    if let Some(ordered) = &replaced {
+        replacement_stands(ordered, &published, &config.data_dir)?;
+    }
     let peers = peers.of(published.clone());
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
@@ -108,6 +118,11 @@ async fn start_in(
         leadership: watch::Sender::default(),
         applied: watch::Sender::default(),
         failure: watch::Sender::default(),
+        alarm: watch::Sender::default(),
+        aside: watch::Sender::default(),
+        restart: watch::Sender::default(),
+        notice: replaced.map(|ordered| ordered.reason),
+        data_dir: config.data_dir.clone(),
         stopping: tasks.token().child_token(),
         raft,
         log,
@@ -124,6 +139,7 @@ async fn start_in(
     spawn_tasks(&inner, clock, config);
     watch_disk(&inner, door);
     let handle = Handle(Arc::new(inner));
+    spawn(&handle.0.tasks, "compare-states", OnExit::Log, handle.clone().keep_comparing());
     spawn(&handle.0.tasks, "ask-whether-member", OnExit::Log, ask_whether_member(handle.clone()));
     Ok(handle)
 }
@@ -136,6 +152,19 @@ async fn open_state(options: OpenOptions, room: &Room) -> Result<(StateMachine, 
         }
         opened => opened,
     }
+}
+
+/// The log may begin right after the state that was ordered: without it there is nothing to start from.
+fn replacement_stands(ordered: &Ordered, published: &Published, data_dir: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: data_dir.to_owned(), source };
+    if published.applied().borrow().log_id != Some(ordered.log_id) {
+        let problem = "the snapshot that was to replace the state is damaged";
+        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidData, problem)));
+    }
+    replacement::done(data_dir).map_err(io)?;
+    metrics::gauge!(STATE_REPLACED).set(1.0);
+    tracing::warn!(index = ordered.log_id.index, reason = ordered.reason, "the state was replaced");
+    Ok(())
 }
 
 async fn open_log(config: &Config, room: Room, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {
@@ -262,7 +291,12 @@ fn watch_disk(inner: &Inner, door: watch::Sender<Door>) {
     spawn(&inner.tasks, "disk-door", OnExit::Log, keeper.run());
 }
 
-fn spawn(tasks: &Tasks, name: &'static str, on_exit: OnExit, work: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn spawn(
+    tasks: &Tasks,
+    name: &'static str,
+    on_exit: OnExit,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
     let token = tasks.token();
     tasks.spawn(name, on_exit, async move {
         token.run_until_cancelled(work).await;

@@ -6,7 +6,7 @@ mod append;
 mod failure;
 mod full_disks;
 mod heartbeat;
-mod snapshot;
+pub(super) mod snapshot;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -45,7 +45,8 @@ use super::{
     roster::Roster,
 };
 use crate::{
-    storage::{Published, SnapshotFile},
+    codec::mark_to_proto,
+    storage::{Mark, Published, SnapshotFile},
     types::{Address, Member, TypeConfig, Vote},
 };
 
@@ -110,6 +111,46 @@ impl Peers {
         let answer = tokio::time::timeout(timeout, client.describe(request)).await;
         let answer = answer.map_err(|_| failure::late("the server did not answer"))?;
         Ok(answer.inspect_err(|status| self.roster.heed(member.id, status))?.into_inner())
+    }
+
+    /// The hashes that a server has noted, once it has reached the entry.
+    pub(crate) async fn state_hashes(
+        &self,
+        member: &Member,
+        index: u64,
+        timeout: Duration,
+    ) -> Result<v1::StateHashesResponse, Status> {
+        let mut peer = self.peer(member);
+        let (mut client, request) = peer.call(v1::StateHashesRequest { wait_for_index: index })?;
+        let answer = tokio::time::timeout(timeout, client.state_hashes(request)).await;
+        Ok(answer.map_err(|_| failure::late("the server did not answer"))??.into_inner())
+    }
+
+    /// Tells a server that its state differs from that of a majority, and who has theirs.
+    pub(crate) async fn step_aside(
+        &self,
+        member: &Member,
+        agreed: Mark,
+        donors: &[ServerId],
+        timeout: Duration,
+    ) -> Result<(), Status> {
+        let mut peer = self.peer(member);
+        let donors = donors.iter().map(|id| id.0).collect();
+        let message = v1::StepAsideRequest { agreed: Some(mark_to_proto(&agreed)), donors };
+        let (mut client, request) = peer.call(message)?;
+        let answer = tokio::time::timeout(timeout, client.step_aside(request)).await;
+        answer.map_err(|_| failure::late("the server did not answer"))?.map(drop)
+    }
+
+    /// A snapshot of a server's state that reaches at least to the entry.
+    pub(crate) async fn fetch_snapshot(
+        &self,
+        member: &Member,
+        min_index: u64,
+    ) -> Result<tonic::Streaming<v1::SnapshotPart>, Status> {
+        let mut peer = self.peer(member);
+        let (mut client, request) = peer.call(v1::FetchSnapshotRequest { min_index })?;
+        Ok(client.fetch_snapshot(request).await?.into_inner())
     }
 
     /// The peers that take no commands for want of room, as far as this server, leading, has heard.

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use boss_proto::{
@@ -29,6 +30,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{
     Contact, MESSAGE_BYTES_MAX,
+    client::snapshot::{SNAPSHOT_PARTS_AHEAD, Source},
     convert::{
         append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
     },
@@ -37,15 +39,20 @@ use super::{
 };
 use crate::{
     codec::{
-        BadMessage, log_id_from_proto, log_id_to_proto, stored_membership_from_proto, vote_from_proto, vote_to_proto,
+        BadMessage, log_id_from_proto, log_id_to_proto, mark_from_proto, mark_to_proto, stored_membership_from_proto,
+        vote_from_proto, vote_to_proto,
     },
     disk::Room,
+    handle::Handle,
     log::Log,
     metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED},
     reads::{Promise, Reads},
     storage::{Published, SnapshotFile, StateMachine},
     types::{Entry, SnapshotMeta, TypeConfig, Vote},
 };
+
+/// Whoever asks for the hash at an entry does not wait longer for the answer either.
+const HASH_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// Who a peer's certificate says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +172,7 @@ pub struct PeerService {
     pub(crate) server_id: ServerId,
     pub(crate) identity: PeerIdentity,
     pub(crate) raft: Raft<TypeConfig, StateMachine>,
+    pub(crate) handle: Handle,
     pub(crate) published: Published,
     pub(crate) reads: Reads,
     pub(crate) promise: Promise,
@@ -419,15 +427,25 @@ impl peer_server::Peer for PeerService {
         request: Request<v1::StateHashesRequest>,
     ) -> Result<Response<v1::StateHashesResponse>, Status> {
         self.admit(&request)?;
-        Ok(Response::new(v1::StateHashesResponse { marks: Vec::new() }))
+        let index = request.into_inner().wait_for_index;
+        let mut applied = self.published.applied();
+        let reached = applied.wait_for(|applied| applied.log_id.map_or(0, |id| id.index) >= index);
+        // Without it the answer lacks what was asked for.
+        drop(tokio::time::timeout(HASH_WAIT_MAX, reached).await);
+        let marks = self.published.marks().iter().map(mark_to_proto).collect();
+        Ok(Response::new(v1::StateHashesResponse { marks }))
     }
 
     async fn step_aside(
         &self,
         request: Request<v1::StepAsideRequest>,
     ) -> Result<Response<v1::StepAsideResponse>, Status> {
-        self.admit(&request)?;
-        Err(Status::unimplemented("this server cannot step aside yet"))
+        let from = self.admit(&request)?;
+        let agreed = request.into_inner().agreed.ok_or(BadMessage::Missing("agreed")).and_then(mark_from_proto);
+        let agreed = agreed.map_err(bad_message)?;
+        tracing::warn!(%from, index = agreed.log_id.index, "told that this server's state differs from a majority's");
+        self.handle.told_to_step_aside(agreed);
+        Ok(Response::new(v1::StepAsideResponse {}))
     }
 
     type FetchSnapshotStream = SnapshotParts;
@@ -436,8 +454,22 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<v1::FetchSnapshotRequest>,
     ) -> Result<Response<SnapshotParts>, Status> {
-        self.admit(&request)?;
-        Err(Status::unimplemented("this server gives no snapshots away yet"))
+        let from = self.admit(&request)?;
+        if let Some(reason) = self.handle.why_aside() {
+            return Err(Status::unavailable(reason));
+        }
+        let file = self.handle.snapshot_at(request.into_inner().min_index).await;
+        let file = file.map_err(|error| Status::unavailable(error.to_string()))?;
+        tracing::info!(%from, bytes = file.len(), "a snapshot is fetched");
+        let (parts, receiver) = tokio::sync::mpsc::channel(SNAPSHOT_PARTS_AHEAD);
+        let source = Source { vote: Vote::new(0, self.server_id.0), meta: SnapshotMeta::default(), file };
+        self.handle.spawn("send-snapshot", async move {
+            if let Err(error) = source.send(parts).await {
+                // The receiver misses the trailer.
+                tracing::warn!(%from, %error, "a snapshot could not be read to its end");
+            }
+        });
+        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver).map(Ok))))
     }
 
     async fn describe(&self, request: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeResponse>, Status> {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{
     home::directory_bytes,
     mailbox::Mailbox,
+    marks::{Mark, Marks},
     meta::Place,
     snapshot::{Directory, SnapshotFile, SnapshotReceiver},
 };
@@ -41,6 +42,7 @@ pub(super) struct Inner {
     pub(super) applied: watch::Sender<Applied>,
     pub(super) snapshot: watch::Sender<Option<LogId>>,
     pub(super) directory: Directory,
+    pub(super) marks: Marks,
     pub(super) current: CurrentSnapshot,
     pub(super) store_path: PathBuf,
     pub(super) writer: Mailbox,
@@ -70,6 +72,17 @@ impl Published {
     pub fn current_snapshot(&self) -> Option<(Option<LogId>, SnapshotFile)> {
         let current = self.inner.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().map(|(place, file)| (place.log_id, file.clone()))
+    }
+
+    /// The latest hashes of the state that were noted, oldest first.
+    #[must_use]
+    pub fn marks(&self) -> Vec<Mark> {
+        self.inner.marks.all()
+    }
+
+    /// Where snapshots are.
+    pub(crate) fn snapshots(&self) -> &Directory {
+        &self.inner.directory
     }
 
     /// Waits until the store has everything that was applied before the call and that the log has durably.

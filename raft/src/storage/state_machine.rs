@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use super::{
     mailbox::{Batch, Mailbox, Moment},
+    marks::{Mark, Marks},
     meta::Place,
     published::{Applied, CurrentSnapshot, Inner, Published},
     restore::OpenOptions,
@@ -71,6 +72,7 @@ impl StateMachine {
             applied: watch::Sender::new(applied),
             snapshot: watch::Sender::new(covered),
             directory: parts.directory,
+            marks: Marks::default(),
             current: Arc::clone(&current),
             store_path: parts.store_path,
             writer: parts.writer,
@@ -97,6 +99,15 @@ impl StateMachine {
         let log_id = entry.log_id;
         let at = Position { term: log_id.leader_id.term, index: log_id.index };
         self.place.log_id = Some(log_id);
+        let outcomes = self.apply_payload(entry, at, changes);
+        if Marks::wants(entry) {
+            self.published.inner.marks.note(Mark { log_id, hash: self.state.hash() });
+        }
+        outcomes
+    }
+
+    fn apply_payload(&mut self, entry: &Entry, at: Position, changes: &mut Vec<Change>) -> Vec<Outcome> {
+        let log_id = entry.log_id;
         match &entry.payload {
             EntryPayload::Normal(proposal) => {
                 let panics = self.state.panics();

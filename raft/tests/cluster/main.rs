@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test says with a panic what went wrong")]
 
 mod cut;
+mod flip;
 mod full_disks;
 mod harness;
 mod leases;
 mod members;
+mod states;
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Error,
-    doors::{CLUSTER_HASHES_PATH, CLUSTER_SNAPSHOT_PATH, CLUSTER_STATUS_PATH},
+    doors::{CLUSTER_SNAPSHOT_PATH, CLUSTER_STATUS_PATH},
 };
 use crate::{
     admission::authorize,
@@ -80,7 +80,7 @@ impl ClusterService {
         for server in servers.iter_mut().filter(|server| server.error.is_empty()) {
             server.lag_entries = last.saturating_sub(server.applied_index);
         }
-        let alarms = servers.iter().filter(|server| server.disk_full).map(full_disk_alarm).collect();
+        let alarms = servers.iter().flat_map(alarms_of).collect();
         Ok(ClusterStatusResponse {
             cluster_id: self.cluster_id.to_string(),
             incarnation: self.raft.view().incarnation().to_string(),
@@ -143,8 +143,20 @@ pub(super) fn describe(raft: &Handle, members: &Members) -> ServerStatus {
         disk_full: status.disk.full,
         can_sign: members.can_sign(),
         storage_id: raft.storage_id().to_owned(),
+        notice: notice(raft),
         ..ServerStatus::default()
     }
+}
+
+/// What somebody should know of this server's state: that it differs, that others do, or that it did.
+fn notice(raft: &Handle) -> String {
+    let replaced = || raft.notice().map(str::to_owned);
+    raft.why_aside().or_else(|| raft.alarm()).or_else(replaced).unwrap_or_default()
+}
+
+fn alarms_of(server: &ServerStatus) -> impl Iterator<Item = String> {
+    let differs = (!server.notice.is_empty()).then(|| format!("server {}: {}", server.id, server.notice));
+    server.disk_full.then(|| full_disk_alarm(server)).into_iter().chain(differs)
 }
 
 fn full_disk_alarm(server: &ServerStatus) -> String {
@@ -211,9 +223,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<CheckHashesRequest>,
     ) -> Result<Response<CheckHashesResponse>, Status> {
-        let identity = Identity::of(&request)?;
-        authorize(&self.raft.view(), &identity, &Attributes::path("get", CLUSTER_HASHES_PATH)).map_err(Error::from)?;
-        Err(Error::Unimplemented("hashes cannot be compared yet".to_owned()).into())
+        self.order(Call::CheckHashes, &request).await
     }
 
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusResponse>, Status> {

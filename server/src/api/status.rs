@@ -195,6 +195,7 @@ fn describe_read(error: &reads::Error) -> (Code, ErrorInfo) {
         reads::Error::Behind { applied } => {
             (Code::Unavailable, ErrorInfo { current_revision: applied.0, ..retryable("BEHIND", AGAIN) })
         }
+        reads::Error::Aside => (Code::Unavailable, retryable("STATE_DIFFERS", "ask another server")),
         reads::Error::ShuttingDown => (Code::Unavailable, retryable("SHUTTING_DOWN", "ask another server")),
         reads::Error::Expired { current } => (
             Code::OutOfRange,

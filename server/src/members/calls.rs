@@ -16,7 +16,7 @@ use boss_proto::{
     raft::v1::{Caller, Compact, operation::Action},
     v1::{self, JoinRequest, JoinResponse, JoinToken, JoinTokenContents, Member as WireMember, MembershipChange},
 };
-use boss_raft::{TransferError, state::rbac::Attributes};
+use boss_raft::{HashAnswer, ProposeError, TransferError, state::rbac::Attributes};
 use bytes::Bytes;
 use prost::Message;
 
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     admission::authorize,
-    api::{Error, status},
+    api::{Error, doors::CLUSTER_HASHES_PATH, status},
     auth::Identity,
     writes,
 };
@@ -53,11 +53,12 @@ pub(crate) enum Call {
     CreateJoinToken,
     RevokeJoinToken,
     Compact,
+    CheckHashes,
     Join,
 }
 
 impl Call {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::AddServer, "/boss.v1.Cluster/AddServer"),
         (Self::RemoveServer, "/boss.v1.Cluster/RemoveServer"),
         (Self::ReplaceServer, "/boss.v1.Cluster/ReplaceServer"),
@@ -66,6 +67,7 @@ impl Call {
         (Self::CreateJoinToken, "/boss.v1.Cluster/CreateJoinToken"),
         (Self::RevokeJoinToken, "/boss.v1.Cluster/RevokeJoinToken"),
         (Self::Compact, "/boss.v1.Cluster/Compact"),
+        (Self::CheckHashes, "/boss.v1.Cluster/CheckHashes"),
         (Self::Join, "/boss.v1.ServerJoin/Join"),
     ];
 
@@ -180,7 +182,12 @@ impl Members {
             return Ok(encode(&self.join(decode(request)?).await?));
         }
         let identity = identity.ok_or(crate::auth::Error::Missing)?;
-        authorize(&self.0.raft.view(), identity, &Attributes::on("update", &Key::control_plane()))?;
+        let control_plane = Key::control_plane();
+        let right = match call {
+            Call::CheckHashes => Attributes::path("get", CLUSTER_HASHES_PATH),
+            _ => Attributes::on("update", &control_plane),
+        };
+        authorize(&self.0.raft.view(), identity, &right)?;
         let caller = identity.caller();
         Ok(match call {
             Call::AddServer => encode(&self.add(&caller, decode(request)?).await?),
@@ -191,6 +198,7 @@ impl Members {
             Call::CreateJoinToken => encode(&self.create_token(&caller, decode(request)?).await?),
             Call::RevokeJoinToken => encode(&self.revoke_token(&caller, decode(request)?).await?),
             Call::Compact => encode(&self.compact(&caller, decode(request)?).await?),
+            Call::CheckHashes => encode(&self.check_hashes().await?),
             Call::Join => return Err(Error::Unimplemented("joining has no identity".to_owned())),
         })
     }
@@ -440,6 +448,25 @@ impl Members {
         let floor = self.0.raft.view().history().floor().0;
         self.tidy_up().await;
         Ok(v1::CompactResponse { floor })
+    }
+
+    async fn check_hashes(&self) -> Result<v1::CheckHashesResponse, Error> {
+        let check = self.0.raft.check_hashes().await.map_err(|error| match error {
+            ProposeError::NotLeader { .. } => Error::Write(writes::Error::NotLeader),
+            other => Error::Unavailable(other.to_string()),
+        })?;
+        let answered = |answer: &HashAnswer| v1::HashAnswer {
+            id: answer.id.0,
+            voter: answer.voter,
+            hash: answer.hash.as_ref().map(ToString::to_string).unwrap_or_default(),
+            error: answer.hash.as_ref().err().cloned().unwrap_or_default(),
+        };
+        Ok(v1::CheckHashesResponse {
+            index: check.index,
+            verdict: check.verdict.as_str().to_owned(),
+            agreed_hash: check.agreed.map(|hash| hash.to_string()).unwrap_or_default(),
+            servers: check.answers.iter().map(answered).collect(),
+        })
     }
 
     /// Snapshots everywhere; a server that cannot now does it by its own bounds later.

@@ -29,6 +29,9 @@ pub enum Error {
         /// What it has.
         applied: Revision,
     },
+    /// This server's state is not the cluster's; it takes the others' and starts anew.
+    #[error("this server's state differs from the other servers'; it takes theirs and starts anew")]
+    Aside,
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -48,6 +51,7 @@ impl From<ReadError> for Error {
         match error {
             ReadError::NoLeader => Self::NoLeader,
             ReadError::Behind { applied } => Self::Behind { applied },
+            ReadError::Aside => Self::Aside,
             ReadError::ShuttingDown => Self::ShuttingDown,
         }
     }

@@ -25,7 +25,7 @@ use crate::{
 /// A whole snapshot must have been taken over by the peer within it.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Chunks that are read ahead of the connection.
-const SNAPSHOT_PARTS_AHEAD: usize = 4;
+pub(in crate::network) const SNAPSHOT_PARTS_AHEAD: usize = 4;
 
 pub(super) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 
@@ -59,15 +59,16 @@ pub(super) async fn send(
     }
 }
 
-struct Source {
-    vote: Vote,
-    meta: SnapshotMeta,
-    file: SnapshotFile,
+/// A snapshot to be sent.
+pub(in crate::network) struct Source {
+    pub(in crate::network) vote: Vote,
+    pub(in crate::network) meta: SnapshotMeta,
+    pub(in crate::network) file: SnapshotFile,
 }
 
 impl Source {
     /// Sends everything, or stops early when the other side has gone.
-    async fn send(self, parts: mpsc::Sender<v1::SnapshotPart>) -> std::io::Result<()> {
+    pub(in crate::network) async fn send(self, parts: mpsc::Sender<v1::SnapshotPart>) -> std::io::Result<()> {
         let mut file = self.file.open().await?;
         if send_part(&parts, v1::snapshot_part::Part::Header(self.header())).await.is_none() {
             return Ok(());
