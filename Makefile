@@ -81,6 +81,7 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 	cc -shared -fPIC -O2 -o $(CARGO_TARGET_DIR)/slow_sync.so raft/benches/log/slow_sync.c -ldl
 	$(CARGO) bench --locked -p boss-raft --bench log
 	SLOW_SYNC_US=4000 LD_PRELOAD=$(CARGO_TARGET_DIR)/slow_sync.so $(CARGO) bench --locked -p boss-raft --bench log
+
 bench-etcd: build ## Compare the registry with etcd, which must be installed
 	$(RELEASE)/boss-bench etcd
 

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod requests;
 pub mod rows;
 mod select;
+mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 

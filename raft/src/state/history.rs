@@ -8,9 +8,9 @@ use boss_proto::{
     key::Key,
     kind::Kind,
 };
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::HashTrieMapSync;
 
-use super::{digest::Digest, limits::Limits, record::Record};
+use super::{digest::Digest, limits::Limits, record::Record, tail::Tail};
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +30,6 @@ pub struct EventId {
     pub revision: Revision,
     /// Counts the events of one revision from 0.
     pub ordinal: u32,
-}
-
-impl EventId {
-    /// After every event of the revision.
-    const fn end_of(revision: Revision) -> Self {
-        Self { revision, ordinal: u32::MAX }
-    }
 }
 
 /// One change of one object.
@@ -150,14 +143,14 @@ pub struct Expired {
     pub current: Revision,
 }
 
-type ById = RedBlackTreeMapSync<EventId, Arc<Event>>;
+type Events = Tail<Arc<Event>>;
 
 /// The latest events. Cloning costs nothing; a clone never changes.
 #[derive(Debug, Clone)]
 pub struct History {
-    all: ById,
-    by_kind: HashTrieMapSync<Kind, ById>,
-    by_node: HashTrieMapSync<NodeName, ById>,
+    all: Events,
+    by_kind: HashTrieMapSync<Kind, Events>,
+    by_node: HashTrieMapSync<NodeName, Events>,
     bytes: usize,
     /// Events at or below it may be missing.
     floor: Revision,
@@ -166,7 +159,7 @@ pub struct History {
 impl Default for History {
     fn default() -> Self {
         Self {
-            all: ById::new_sync(),
+            all: Events::default(),
             by_kind: HashTrieMapSync::new_sync(),
             by_node: HashTrieMapSync::new_sync(),
             bytes: 0,
@@ -185,7 +178,7 @@ impl History {
     /// Number of events.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.size()
+        self.all.len()
     }
 
     /// Whether there is none.
@@ -243,18 +236,18 @@ impl History {
 
     /// Every event, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
-        self.all.values()
+        self.all.iter()
     }
 
     /// The events of one revision that are still there.
     pub fn at(&self, revision: Revision) -> impl Iterator<Item = &Arc<Event>> {
-        let range = EventId { revision, ordinal: 0 }..=EventId::end_of(revision);
-        self.all.range(range).map(|(_, event)| event)
+        let from = self.all.skip(move |event| event.revision < revision);
+        from.take_while(move |event| event.revision == revision)
     }
 
     /// The place of the next event of this revision, which is the newest one.
     pub(super) fn next_id(&self, revision: Revision) -> EventId {
-        let last = self.all.last().map(|(id, _)| *id).filter(|id| id.revision == revision);
+        let last = self.all.last().map(|event| event.id()).filter(|id| id.revision == revision);
         EventId { revision, ordinal: last.map_or(0, |last| last.ordinal + 1) }
     }
 
@@ -264,18 +257,18 @@ impl History {
 
     pub(super) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.bytes();
-        edit(&mut self.by_kind, event.key().kind, |events| events.insert_mut(event.id(), event.clone()));
+        edit(&mut self.by_kind, event.key().kind, |events| events.push(event.clone()));
         for node in event.nodes() {
-            edit(&mut self.by_node, node, |events| events.insert_mut(event.id(), event.clone()));
+            edit(&mut self.by_node, node, |events| events.push(event.clone()));
         }
-        self.all.insert_mut(event.id(), event);
+        self.all.push(event);
     }
 
     /// Takes the oldest event away if the history is above a bound at registry time `now_ms`.
     pub(super) fn evict(&mut self, now_ms: u64, limits: &Limits) -> Option<Arc<Event>> {
-        let oldest = self.all.first()?.1.clone();
+        let oldest = self.all.first()?;
         let too_old = oldest.time_ms.saturating_add(limits.history_age_max_ms) < now_ms;
-        if !too_old && self.all.size() <= limits.history_events_max && self.bytes <= limits.history_bytes_max {
+        if !too_old && self.all.len() <= limits.history_events_max && self.bytes <= limits.history_bytes_max {
             return None;
         }
         self.remove_oldest()
@@ -283,33 +276,31 @@ impl History {
 
     /// Takes the oldest event away if it is not younger than `upto`.
     pub(super) fn evict_upto(&mut self, upto: Revision) -> Option<Arc<Event>> {
-        let oldest = self.all.first()?.1;
+        let oldest = self.all.first()?;
         if oldest.revision <= upto { self.remove_oldest() } else { None }
     }
 
     fn remove_oldest(&mut self) -> Option<Arc<Event>> {
-        let oldest = self.all.first()?.1.clone();
-        self.all.remove_mut(&oldest.id());
+        let oldest = self.all.pop()?;
         self.bytes -= oldest.bytes();
         self.floor = oldest.revision;
-        edit(&mut self.by_kind, oldest.key().kind, |events| events.remove_mut(&oldest.id()));
+        edit(&mut self.by_kind, oldest.key().kind, |events| events.pop());
         for node in oldest.nodes() {
-            edit(&mut self.by_node, node, |events| events.remove_mut(&oldest.id()));
+            edit(&mut self.by_node, node, |events| events.pop());
         }
         Some(oldest)
     }
 }
 
-fn later_in(events: &ById, revision: Revision) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
-    let later = events.range((std::ops::Bound::Excluded(EventId::end_of(revision)), std::ops::Bound::Unbounded));
-    later.map(|(_, event)| event)
+fn later_in(events: &Events, revision: Revision) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+    events.skip(move |event| event.revision <= revision)
 }
 
 /// Changes the events under one key; drops the key with its last event.
 fn edit<K: std::hash::Hash + Eq + Clone, T>(
-    index: &mut HashTrieMapSync<K, ById>,
+    index: &mut HashTrieMapSync<K, Events>,
     key: K,
-    change: impl FnOnce(&mut ById) -> T,
+    change: impl FnOnce(&mut Events) -> T,
 ) {
     match index.get_mut(&key) {
         Some(events) => {
@@ -319,7 +310,7 @@ fn edit<K: std::hash::Hash + Eq + Clone, T>(
             }
         }
         None => {
-            let mut events = ById::new_sync();
+            let mut events = Events::default();
             change(&mut events);
             index.insert_mut(key, events);
         }

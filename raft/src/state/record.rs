@@ -30,14 +30,14 @@ impl Record {
     #[must_use]
     pub fn new(object: v1::Object) -> Option<Self> {
         let encoded = Bytes::from(object.encode_to_vec());
-        Self::assemble(object, encoded)
+        // Their bytes are slices of the message that the object came in, which may hold many others.
+        if holds_bytes(&object) { Self::decode(encoded) } else { Self::assemble(object, encoded) }
     }
 
     /// Reads what [`Record::encoded`] holds.
     #[must_use]
     pub fn decode(encoded: Bytes) -> Option<Self> {
-        // Strings and maps of the object are its own memory, `bytes` fields do not occur in objects, so that nothing
-        // pins the buffer but `encoded` itself.
+        // Strings and maps of the object are its own memory, and its bytes are slices of `encoded`: nothing else is pinned.
         let object = v1::Object::decode(encoded.clone()).ok()?;
         Self::assemble(object, encoded)
     }
@@ -102,5 +102,27 @@ impl Record {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+}
+
+/// Whether any field of the object is a slice of a buffer that the object shares with others.
+fn holds_bytes(object: &v1::Object) -> bool {
+    matches!(&object.body, Some(Body::ConfigMap(map)) if !map.binary_data.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_a_stored_object_do_not_pin_the_message_that_brought_them() {
+        let message = Bytes::from(vec![7; 4096]);
+        let metadata = ObjectMeta { name: "m".to_owned(), namespace: "n".to_owned(), ..ObjectMeta::default() };
+        let binary_data = [("b".to_owned(), message.slice(100..200))].into();
+        let object = v1::ConfigMap { metadata: Some(metadata), binary_data, ..v1::ConfigMap::default() };
+        let record = Record::new(object.into()).unwrap();
+        let Some(Body::ConfigMap(map)) = &record.object.body else { panic!("{record:?}") };
+        assert_eq!(map.binary_data["b"], message.slice(100..200));
+        assert!(message.is_unique(), "the stored object shares the message's buffer");
     }
 }
