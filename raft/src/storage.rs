@@ -1,6 +1,7 @@
 //! What stands behind the state: openraft's state machine over the registry in memory, the store that is written
 //! behind it, and snapshot files. Decides nothing about objects.
 
+mod chunk;
 mod home;
 mod mailbox;
 mod marks;

@@ -148,6 +148,16 @@ pub fn rows(registry: &Registry) -> impl Iterator<Item = Row> + '_ {
     objects.chain(events).chain(requests).chain(epochs)
 }
 
+/// What a request id takes: its key, and the path and uid that its effect names.
+const REQUEST_ROW_BYTES: usize = 128;
+
+/// About how many bytes [`rows`] would make.
+#[must_use]
+pub fn live_bytes(registry: &Registry) -> u64 {
+    let objects: usize = registry.iter().map(|record| record.encoded.len()).sum();
+    (objects + registry.history().bytes() + registry.requests().len() * REQUEST_ROW_BYTES) as u64
+}
+
 /// The rows that one change writes or removes.
 #[must_use]
 pub fn rows_of(change: &Change) -> Vec<Row> {

@@ -5,9 +5,13 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::meta::Place;
 use crate::{
@@ -17,6 +21,8 @@ use crate::{
 
 /// What a change costs beside the objects that it shares with the state: keys, counters, a place in the queue.
 const CHANGE_BYTES: usize = 256;
+/// When so much waits there is nothing to gain from waiting longer.
+const PLENTY_BYTES: usize = 1024 * 1024;
 
 /// The state at one place of the log.
 #[derive(Clone)]
@@ -78,6 +84,8 @@ struct Shared {
 struct Queue {
     work: VecDeque<Work>,
     bytes: usize,
+    /// When the oldest batch came.
+    since: Option<Instant>,
     /// The newest state, when changes before it were not kept.
     missed: Option<Moment>,
     /// One of the ends has gone: nothing comes any more, or nobody takes it out.
@@ -88,9 +96,12 @@ impl Queue {
     fn push_or_miss(&mut self, batch: Batch, bytes_max: usize) -> Pushed {
         let bytes = batch.bytes();
         if self.missed.is_none() && self.bytes + bytes <= bytes_max {
+            // The writer waits for the first one and for the end of its patience: whatever comes between need not wake it.
+            let news = self.work.is_empty() || (self.bytes < PLENTY_BYTES && self.bytes + bytes >= PLENTY_BYTES);
+            self.since.get_or_insert_with(Instant::now);
             self.bytes += bytes;
             self.work.push_back(Work::Apply(batch));
-            return Pushed::Kept;
+            return if news { Pushed::First } else { Pushed::Kept };
         }
         match self.missed.replace(batch.after) {
             None => Pushed::Overflowed,
@@ -99,8 +110,26 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// A batch of so many bytes was taken out.
+    fn taken(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if self.work.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// No batch waits any more.
+    fn no_changes(&mut self) {
+        self.bytes = 0;
+        self.since = None;
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pushed {
+    /// The writer must hear of it.
+    First,
     Kept,
     Overflowed,
     Missed,
@@ -133,9 +162,21 @@ impl Mailbox {
             metrics::counter!(STORE_OVERFLOWS).increment(1);
             tracing::warn!("the store behind the registry is too slow; it is written anew from memory when it can");
         }
-        if pushed != Pushed::Missed {
+        if matches!(pushed, Pushed::First | Pushed::Overflowed) {
             self.shared.arrived.notify_one();
         }
+    }
+
+    /// How long what waits may still wait for more, for `linger` in all; `None` when nothing waits. Only single changes
+    /// wait.
+    pub(super) fn due_in(&self, linger: Duration) -> Option<Duration> {
+        let queue = self.lock();
+        queue.work.front()?;
+        let only_changes = queue.work.iter().all(|work| matches!(work, Work::Apply(_)));
+        if !only_changes || queue.bytes >= PLENTY_BYTES {
+            return Some(Duration::ZERO);
+        }
+        Some(queue.since.map_or(Duration::ZERO, |since| linger.saturating_sub(since.elapsed())))
     }
 
     /// What was to be written before is of no use any more.
@@ -143,7 +184,7 @@ impl Mailbox {
         let mut queue = self.lock();
         queue.work.retain(|work| matches!(work, Work::Flush(_)));
         queue.work.push_front(Work::Replace(moment));
-        queue.bytes = 0;
+        queue.no_changes();
         queue.missed = None;
         drop(queue);
         self.shared.arrived.notify_one();
@@ -180,7 +221,7 @@ impl Mailbox {
         let mut queue = self.lock();
         let work = queue.work.pop_front()?;
         if let Work::Apply(batch) = &work {
-            queue.bytes = queue.bytes.saturating_sub(batch.bytes());
+            queue.taken(batch.bytes());
         }
         Some(work)
     }
@@ -193,7 +234,7 @@ impl Mailbox {
             _ => return None,
         }
         let Some(Work::Apply(batch)) = queue.work.pop_front() else { return None };
-        queue.bytes = queue.bytes.saturating_sub(batch.bytes());
+        queue.taken(batch.bytes());
         Some(batch)
     }
 
@@ -208,7 +249,7 @@ impl Mailbox {
         // Changes from before stand in the view, too; flushes stay.
         let missed = queue.missed.take()?;
         queue.work.retain(|work| !matches!(work, Work::Apply(_)));
-        queue.bytes = 0;
+        queue.no_changes();
         Some(missed)
     }
 
@@ -234,7 +275,7 @@ impl Mailbox {
         });
         queue.missed.get_or_insert(newest.unwrap_or(moment));
         queue.work.retain(|work| !matches!(work, Work::Apply(_)));
-        queue.bytes = 0;
+        queue.no_changes();
     }
 
     /// Waits for the next arrival; one that came since the last call counts.

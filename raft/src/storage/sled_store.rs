@@ -1,19 +1,31 @@
-//! The store on disk: sled, one tree, one batch per write. sled's flush is no fsync, so that the store may be behind
-//! or torn after a power loss: it is checked by hash when it is read, and rebuilt when that fails.
+//! The store on disk: sled, one tree, one batch per write. What a batch writes is packed into a few large values, each
+//! behind those before it; the last row of a key counts. Overwritten rows stay until the store is written anew. sled's
+//! flush is no fsync, so that the store may be behind or torn after a power loss: it is checked by hash when it is read,
+//! and rebuilt when that fails.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fs, io,
+    path::Path,
+};
 
 use bytes::Bytes;
-use sled::{Batch, Db};
+use sled::{Batch, Db, IVec};
 
-use super::store::{RowReader, Storage, StoreError, check_size};
+use super::{
+    chunk::{self, Packer},
+    store::{RowReader, Storage, StoreError, check_size},
+};
 use crate::state::rows::Row;
 
-/// Key of the meta; rows have other first bytes.
+/// Key of the meta; chunks have another first byte.
 const META: &[u8] = b"0";
 
-/// Measured: smaller caches cost more memory, not less.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// First byte of a chunk's key; its number follows. Older builds had a key for each row, with first bytes from `1` on.
+const CHUNK: u8 = b'c';
+
+/// Nothing is read while a server runs.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// sled hands what was written to the operating system this often; not a matter of safety.
 const FLUSH_INTERVAL_MS: u64 = 1_000;
@@ -22,6 +34,9 @@ const FLUSH_INTERVAL_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct SledStorage {
     db: Db,
+    packer: Packer,
+    /// Number of the next chunk.
+    next: u64,
 }
 
 impl SledStorage {
@@ -30,7 +45,44 @@ impl SledStorage {
         check_leftovers(directory)?;
         let config =
             sled::Config::new().path(directory).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_INTERVAL_MS));
-        Ok(Self { db: config.open().map_err(store_error)? })
+        let db = config.open().map_err(store_error)?;
+        // A key that is no chunk's says so when the store is read.
+        let last = db.last().map_err(store_error)?.and_then(|(key, _)| chunk_number(&key));
+        Ok(Self { db, packer: Packer::new()?, next: last.map_or(0, |last| last + 1) })
+    }
+}
+
+fn chunk_key(number: u64) -> [u8; 9] {
+    let mut key = [CHUNK; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn chunk_number(key: &[u8]) -> Option<u64> {
+    let (first, number) = key.split_first()?;
+    let number = u64::from_be_bytes(number.try_into().ok()?);
+    (*first == CHUNK).then_some(number)
+}
+
+/// The last row of each key, of all chunks in their order.
+#[derive(Default)]
+struct Live(BTreeMap<Vec<u8>, Bytes>);
+
+impl Live {
+    fn take_in(&mut self, key: &IVec, value: &IVec) -> Result<(), StoreError> {
+        if chunk_number(key).is_none() {
+            return Err(StoreError::Corrupt("it holds rows in the form of an older build".to_owned()));
+        }
+        for Row { key, value } in chunk::unpack(value)? {
+            match (self.0.entry(key), value) {
+                // A slice would keep the whole chunk in memory for one row.
+                (Entry::Vacant(place), Some(value)) => drop(place.insert(Bytes::copy_from_slice(&value))),
+                (Entry::Occupied(mut place), Some(value)) => drop(place.insert(Bytes::copy_from_slice(&value))),
+                (Entry::Occupied(place), None) => drop(place.remove()),
+                (Entry::Vacant(_), None) => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -74,29 +126,30 @@ impl Storage for SledStorage {
     }
 
     fn scan(&self, each: &mut RowReader<'_>) -> Result<(), StoreError> {
+        let mut live = Live::default();
         for row in self.db.iter() {
             let (key, value) = row.map_err(store_error)?;
             if key != META {
-                each(&key, Bytes::copy_from_slice(&value))?;
+                live.take_in(&key, &value)?;
             }
         }
-        Ok(())
+        live.0.into_iter().try_for_each(|(key, value)| each(&key, value))
     }
 
     fn write(&mut self, rows: &[Row], meta: Option<&[u8]>) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for row in rows {
-            check_size(row)?;
-            match &row.value {
-                Some(value) => batch.insert(&*row.key, &**value),
-                None => batch.remove(&*row.key),
-            }
-        }
+        rows.iter().try_for_each(check_size)?;
+        let (mut batch, mut next) = (Batch::default(), self.next);
+        self.packer.pack(rows, |chunk| {
+            batch.insert(&chunk_key(next), chunk);
+            next += 1;
+        })?;
         match meta {
             Some(meta) => batch.insert(META, meta),
             None => batch.remove(META),
         }
-        self.db.apply_batch(batch).map_err(store_error)
+        self.db.apply_batch(batch).map_err(store_error)?;
+        self.next = next;
+        Ok(())
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {

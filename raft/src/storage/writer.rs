@@ -2,10 +2,9 @@
 //! durably, all or nothing per batch. Now and then, and whenever the store cannot follow or be trusted, a fresh
 //! generation of it is written from memory and takes its place; neither reads nor writes wait for that.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use boss_proto::ids::ClusterId;
-use bytes::Bytes;
 use prost::Message;
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use super::{
 use crate::{
     metric_definitions::{STORE_FAILURES, STORE_INDEX, STORE_REWRITES, STORE_WRITES},
     state::{
-        Change, View,
+        Change,
         rows::{self, Row},
     },
     types::LogId,
@@ -32,8 +31,9 @@ const REWRITTEN_ROWS: usize = 512;
 /// Between two attempts at writing everything anew because the store did not follow: a disk that is too slow for the
 /// changes must not be kept busy with the whole.
 const REWRITE_PAUSE: Duration = Duration::from_secs(10);
-/// sled takes up to five times the live data; above three times it is written anew.
-const LIVE_SHARE: u64 = 3;
+/// Overwritten rows stay in the store until it is written anew: when it takes so many times what is alive, unpacked. A
+/// fresh one takes about half of that, so that a row is written once more for each that came.
+const LIVE_SHARE: u64 = 1;
 
 /// Bounds of the store behind the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,13 @@ pub struct StoreLimits {
     pub floor_bytes: u64,
     /// Changes that may wait for the store, in bytes; and as many again while it is written anew.
     pub waiting_bytes_max: usize,
+    /// How long changes wait for others to be written with.
+    pub linger: Duration,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { floor_bytes: 64 << 20, waiting_bytes_max: 64 << 20 }
+        Self { floor_bytes: 64 << 20, waiting_bytes_max: 64 << 20, linger: Duration::from_millis(100) }
     }
 }
 
@@ -128,10 +130,14 @@ impl<H: Home> Writer<H> {
 
     fn next(&mut self) -> Option<Next> {
         loop {
-            if let Some(work) = self.mailbox.pop() {
+            let ending = self.token.is_cancelled() || self.mailbox.is_closed();
+            let due = self.mailbox.due_in(self.limits.linger);
+            if (ending || due == Some(Duration::ZERO))
+                && let Some(work) = self.mailbox.pop()
+            {
                 return Some(Next::Work(work));
             }
-            if self.token.is_cancelled() || self.mailbox.is_closed() {
+            if ending {
                 return None;
             }
             let missed = self.mailbox.has_missed();
@@ -140,11 +146,12 @@ impl<H: Home> Writer<H> {
                 return Some(Next::Missed);
             }
             let (mailbox, token) = (&self.mailbox, &self.token);
+            let wait = due.into_iter().chain(missed.then_some(rest)).min();
             self.runtime.block_on(async {
                 tokio::select! {
                     () = token.cancelled() => {}
                     () = mailbox.arrived() => {}
-                    () = tokio::time::sleep(rest), if missed => {}
+                    () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 }
             });
         }
@@ -171,7 +178,7 @@ impl<H: Home> Writer<H> {
         }
         let bytes = merged.bytes;
         let meta = self.meta(&after);
-        if let Err(error) = self.storage.write(&merged.into_rows(), Some(&meta)) {
+        if let Err(error) = self.storage.write(&merged.rows, Some(&meta)) {
             return self.failed(&error, after);
         }
         metrics::counter!(STORE_WRITES).increment(1);
@@ -191,7 +198,7 @@ impl<H: Home> Writer<H> {
             return;
         }
         self.unseen_bytes = 0;
-        if disk >= self.limits.floor_bytes && disk > LIVE_SHARE * live_bytes(&now.view) {
+        if disk >= self.limits.floor_bytes && disk > LIVE_SHARE * rows::live_bytes(&now.view) {
             self.rewrite(now, Reason::Shrink);
         }
     }
@@ -266,7 +273,7 @@ impl<H: Home> Writer<H> {
         if from_log && !self.wait_until_durable(meanwhile.after.place.log_id) {
             return Ok(Written::Abandoned);
         }
-        let rows = std::mem::take(&mut meanwhile.merged).into_rows();
+        let rows = std::mem::take(&mut meanwhile.merged).rows;
         fresh.write(&rows, Some(&self.meta(&meanwhile.after)))?;
         fresh.flush()?;
         self.home.adopt()?;
@@ -288,7 +295,7 @@ impl<H: Home> Writer<H> {
             return self.mailbox.miss(meanwhile.after);
         }
         let meta = self.meta(&meanwhile.after);
-        if let Err(error) = self.storage.write(&meanwhile.merged.into_rows(), Some(&meta)) {
+        if let Err(error) = self.storage.write(&meanwhile.merged.rows, Some(&meta)) {
             self.failed(&error, meanwhile.after);
         }
     }
@@ -347,36 +354,24 @@ fn reaches(durable: Option<LogId>, log_id: Option<LogId>) -> bool {
     durable.map(|log_id| log_id.index) >= log_id.map(|log_id| log_id.index)
 }
 
-fn live_bytes(view: &View) -> u64 {
-    rows::rows(view).map(|row| (row.key.len() + row.value.as_ref().map_or(0, Bytes::len)) as u64).sum()
-}
-
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 fn report_index(moment: &Moment) {
     metrics::gauge!(STORE_INDEX).set(moment.place.log_id.map_or(0, |id| id.index) as f64);
 }
 
-/// Rows of several batches, the last of each key.
+/// Rows of several batches in their order: the last of a key counts.
 #[derive(Default)]
 struct Merged {
-    rows: BTreeMap<Vec<u8>, Option<Bytes>>,
+    rows: Vec<Row>,
     bytes: usize,
 }
 
 impl Merged {
     fn add(&mut self, changes: &[Change]) {
         for row in changes.iter().flat_map(rows::rows_of) {
-            let size = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
-            self.bytes += row.key.len() + size(&row.value);
-            let key_bytes = row.key.len();
-            if let Some(before) = self.rows.insert(row.key, row.value) {
-                self.bytes -= key_bytes + size(&before);
-            }
+            self.bytes += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+            self.rows.push(row);
         }
-    }
-
-    fn into_rows(self) -> Vec<Row> {
-        self.rows.into_iter().map(|(key, value)| Row { key, value }).collect()
     }
 }
 

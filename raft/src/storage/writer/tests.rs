@@ -10,6 +10,7 @@ use std::{
 };
 
 use boss_base::tasks::{OnExit, Tasks};
+use bytes::Bytes;
 
 use super::*;
 use crate::{
