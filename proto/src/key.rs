@@ -47,6 +47,19 @@ impl Key {
         Some(Self::new(kind, namespace, name))
     }
 
+    /// The key itself, if an object can stand there.
+    pub fn checked(self) -> Result<Self, BadKey> {
+        let bad = |field, problem: &str| Err(BadKey { field, problem: problem.to_owned() });
+        if self.name.is_empty() {
+            return bad("name", "is empty");
+        }
+        match (self.kind.is_namespaced(), self.namespace.is_empty()) {
+            (true, true) => bad("namespace", "is empty, but the kind lives in a namespace"),
+            (false, false) => bad("namespace", "is set, but the kind is cluster-scoped"),
+            _ => Ok(self),
+        }
+    }
+
     /// As it travels.
     #[must_use]
     pub fn to_proto(&self) -> v1::ObjectKey {
@@ -77,14 +90,6 @@ impl TryFrom<&v1::ObjectKey> for Key {
 
     fn try_from(key: &v1::ObjectKey) -> Result<Self, BadKey> {
         let kind: Kind = key.kind.parse().map_err(|error| BadKey { field: "kind", problem: format!("{error}") })?;
-        let bad = |field, problem: &str| Err(BadKey { field, problem: problem.to_owned() });
-        if key.name.is_empty() {
-            return bad("name", "is empty");
-        }
-        match (kind.is_namespaced(), key.namespace.is_empty()) {
-            (true, true) => bad("namespace", "is empty, but the kind lives in a namespace"),
-            (false, false) => bad("namespace", "is set, but the kind is cluster-scoped"),
-            _ => Ok(Key::new(kind, &*key.namespace, &*key.name)),
-        }
+        Key::new(kind, &*key.namespace, &*key.name).checked()
     }
 }

@@ -109,20 +109,20 @@ fn check_leader(operation: &Operation, at: Position) -> Refused<()> {
 }
 
 pub(super) fn key_of(operation: &Operation) -> Refused<Key> {
-    let object = |object: &Option<v1::Object>| object.as_ref().and_then(v1::Object::key).map(|key| key.to_proto());
+    let of = |object: &Option<v1::Object>| object.as_ref().and_then(v1::Object::key).map(Key::checked);
+    let named = |key: &Option<v1::ObjectKey>| key.as_ref().map(Key::try_from);
     let key = match &operation.action {
-        Some(Action::Create(create)) => object(&create.object),
-        Some(Action::Update(update)) => object(&update.object),
-        Some(Action::UpdateStatus(update)) => object(&update.object),
-        Some(Action::Delete(delete)) => delete.key.clone(),
-        Some(Action::Bind(bind)) => bind.pod.clone(),
-        Some(Action::Compact(_)) => Some(Key::control_plane().to_proto()),
-        Some(Action::Read(read)) => read.key.clone(),
-        Some(Action::Txn(_)) => None,
-        None => None,
+        Some(Action::Create(create)) => of(&create.object),
+        Some(Action::Update(update)) => of(&update.object),
+        Some(Action::UpdateStatus(update)) => of(&update.object),
+        Some(Action::Delete(delete)) => named(&delete.key),
+        Some(Action::Bind(bind)) => named(&bind.pod),
+        Some(Action::Compact(_)) => Some(Ok(Key::control_plane())),
+        Some(Action::Read(read)) => named(&read.key),
+        Some(Action::Txn(_)) | None => None,
     };
     let key = key.ok_or_else(|| invalid("object", "is missing or has no metadata", ""))?;
-    Key::try_from(&key).map_err(|bad| invalid(&format!("metadata.{}", bad.field), &bad.problem, ""))
+    key.map_err(|bad| invalid(&format!("metadata.{}", bad.field), &bad.problem, ""))
 }
 
 fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<()> {

@@ -90,7 +90,6 @@ pub struct Decision {
 }
 
 /// A subject as bindings name it. A service account is the user of its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Subject {
     User(String),
     Group(String),
@@ -124,14 +123,17 @@ struct Grant {
     reason: Arc<str>,
 }
 
-/// Place of a grant: by namespace (empty: everywhere), subject and binding.
-type GrantKey = (String, Subject, String);
+/// What bindings of one namespace give to one subject, by their names.
+type Grants = RedBlackTreeMapSync<String, Grant>;
+/// By the name of the subject, then by namespace (empty: everywhere): asking takes neither copies nor a walk.
+type BySubject = HashTrieMapSync<String, HashTrieMapSync<String, Grants>>;
 
 /// Roles and bindings, ready to be asked. Cloning costs nothing; a clone never changes.
 #[derive(Debug, Clone)]
 pub struct Rules {
     roles: HashTrieMapSync<Key, Arc<[Rule]>>,
-    grants: RedBlackTreeMapSync<GrantKey, Grant>,
+    users: BySubject,
+    groups: BySubject,
     compiled_in: Arc<str>,
 }
 
@@ -139,7 +141,8 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             roles: HashTrieMapSync::new_sync(),
-            grants: RedBlackTreeMapSync::new_sync(),
+            users: HashTrieMapSync::new_sync(),
+            groups: HashTrieMapSync::new_sync(),
             compiled_in: Arc::from(format!("group {SERVERS_GROUP} may do everything (compiled in)")),
         }
     }
@@ -158,28 +161,18 @@ impl Rules {
         if caller.groups.iter().any(|group| group == SERVERS_GROUP) {
             return Decision { allowed: true, reason: self.compiled_in.clone() };
         }
-        let user = Subject::User(caller.username.clone());
-        let groups = caller.groups.iter().map(|group| Subject::Group(group.clone()));
-        for subject in std::iter::once(user).chain(groups) {
-            if let Some(reason) = self.granted("", &subject, attributes) {
-                return Decision { allowed: true, reason };
-            }
-            if !attributes.namespace.is_empty()
-                && let Some(reason) = self.granted(attributes.namespace, &subject, attributes)
-            {
-                return Decision { allowed: true, reason };
+        let user = self.users.get(&caller.username);
+        let groups = caller.groups.iter().filter_map(|group| self.groups.get(group));
+        for of_subject in user.into_iter().chain(groups) {
+            let everywhere = of_subject.get("");
+            let here = of_subject.get(attributes.namespace).filter(|_| !attributes.namespace.is_empty());
+            for grants in everywhere.into_iter().chain(here) {
+                if let Some(grant) = grants.values().find(|grant| self.role_allows(&grant.role, attributes)) {
+                    return Decision { allowed: true, reason: grant.reason.clone() };
+                }
             }
         }
         Decision { allowed: false, reason: missing(caller, attributes).into() }
-    }
-
-    fn granted(&self, namespace: &str, subject: &Subject, attributes: &Attributes<'_>) -> Option<Arc<str>> {
-        let start: GrantKey = (namespace.to_owned(), subject.clone(), String::new());
-        self.grants
-            .range(start..)
-            .take_while(|((ns, who, _), _)| ns == namespace && who == subject)
-            .find(|(_, grant)| self.role_allows(&grant.role, attributes))
-            .map(|(_, grant)| grant.reason.clone())
     }
 
     fn role_allows(&self, role: &Key, attributes: &Attributes<'_>) -> bool {
@@ -189,17 +182,44 @@ impl Rules {
     /// Takes the change of one object in; other kinds change nothing.
     pub(super) fn change(&mut self, before: Option<&Record>, now: Option<&Record>) {
         if let Some(record) = before {
-            for (key, _) in grants_of(record) {
-                self.grants.remove_mut(&key);
+            for (subject, _) in grants_of(record) {
+                self.of(subject, &record.key.namespace, |grants| {
+                    grants.remove_mut(&record.key.name);
+                });
             }
             self.roles.remove_mut(&record.key);
         }
         let Some(record) = now else { return };
-        for (key, grant) in grants_of(record) {
-            self.grants.insert_mut(key, grant);
+        for (subject, grant) in grants_of(record) {
+            self.of(subject, &record.key.namespace, |grants| {
+                grants.insert_mut(record.key.name.clone(), grant);
+            });
         }
         if let Some(rules) = rules_of(record) {
             self.roles.insert_mut(record.key.clone(), rules);
+        }
+    }
+}
+
+impl Rules {
+    /// Changes what bindings of one namespace give to the subject; nothing stays of a subject without any.
+    fn of(&mut self, subject: Subject, namespace: &str, change: impl FnOnce(&mut Grants)) {
+        let (all, name) = match subject {
+            Subject::User(name) => (&mut self.users, name),
+            Subject::Group(name) => (&mut self.groups, name),
+        };
+        let mut of_subject = all.get(&name).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
+        let mut grants = of_subject.get(namespace).cloned().unwrap_or_else(RedBlackTreeMapSync::new_sync);
+        change(&mut grants);
+        if grants.is_empty() {
+            of_subject.remove_mut(namespace);
+        } else {
+            of_subject.insert_mut(namespace.to_owned(), grants);
+        }
+        if of_subject.is_empty() {
+            all.remove_mut(&name);
+        } else {
+            all.insert_mut(name, of_subject);
         }
     }
 }
@@ -212,7 +232,7 @@ fn rules_of(record: &Record) -> Option<Arc<[Rule]>> {
     }
 }
 
-fn grants_of(record: &Record) -> Vec<(GrantKey, Grant)> {
+fn grants_of(record: &Record) -> Vec<(Subject, Grant)> {
     let (role_ref, subjects) = match &record.object.body {
         Some(v1::object::Body::RoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
         Some(v1::object::Body::ClusterRoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
@@ -230,10 +250,7 @@ fn grants_of(record: &Record) -> Vec<(GrantKey, Grant)> {
     subjects
         .iter()
         .filter_map(|subject| Subject::of(subject, namespace))
-        .map(|subject| {
-            let key = (namespace.clone(), subject, record.key.name.clone());
-            (key, Grant { role: role.clone(), reason: reason.clone() })
-        })
+        .map(|subject| (subject, Grant { role: role.clone(), reason: reason.clone() }))
         .collect()
 }
 

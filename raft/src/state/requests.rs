@@ -9,9 +9,9 @@ use boss_proto::{
     raft::v1::Caller,
     v1::RequestId,
 };
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::HashTrieMapSync;
 
-use super::{digest::Digest, limits::Limits};
+use super::{digest::Digest, limits::Limits, tail::Tail};
 
 /// A request id within its caller's uid, hashed: ids of different callers never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,14 +82,15 @@ pub enum Memory {
 #[derive(Debug, Clone)]
 pub struct Requests {
     effects: HashTrieMapSync<RequestKey, Arc<Effect>>,
-    order: RedBlackTreeMapSync<u64, RequestKey>,
+    /// By the revisions of their effects.
+    order: Tail<RequestKey>,
     /// The newest revision whose effect was forgotten.
     floor: Revision,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { effects: HashTrieMapSync::new_sync(), order: RedBlackTreeMapSync::new_sync(), floor: Revision::ZERO }
+        Self { effects: HashTrieMapSync::new_sync(), order: Tail::default(), floor: Revision::ZERO }
     }
 }
 
@@ -103,7 +104,7 @@ impl Requests {
     /// Number of remembered effects.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.size()
+        self.order.len()
     }
 
     /// Whether none is remembered.
@@ -125,27 +126,28 @@ impl Requests {
 
     /// Every remembered effect, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (RequestKey, &Arc<Effect>)> {
-        self.order.values().filter_map(|key| Some((*key, self.effects.get(key)?)))
+        self.order.iter().filter_map(|key| Some((*key, self.effects.get(key)?)))
     }
 
     pub(super) fn set_floor(&mut self, floor: Revision) {
         self.floor = floor;
     }
 
+    /// Effects must come in the order of their revisions.
     pub(super) fn remember(&mut self, key: RequestKey, effect: Arc<Effect>) {
-        self.order.insert_mut(effect.revision.0, key);
+        self.order.push(key);
         self.effects.insert_mut(key, effect);
     }
 
     /// Forgets the oldest effect if there are too many or it is too old at registry time `now_ms`.
     pub(super) fn evict(&mut self, now_ms: u64, limits: &Limits) -> Option<(RequestKey, Arc<Effect>)> {
-        let (revision, key) = self.order.first().map(|(revision, key)| (*revision, *key))?;
+        let key = *self.order.first()?;
         let effect = self.effects.get(&key)?.clone();
         let too_old = effect.time_ms.saturating_add(limits.request_age_max_ms) < now_ms;
-        if !too_old && self.order.size() <= limits.requests_max {
+        if !too_old && self.order.len() <= limits.requests_max {
             return None;
         }
-        self.order.remove_mut(&revision);
+        self.order.pop();
         self.effects.remove_mut(&key);
         self.floor = effect.revision;
         Some((key, effect))

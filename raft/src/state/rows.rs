@@ -271,6 +271,8 @@ pub struct Loader {
     expected: Digest,
     /// Object before the event of this place, until the event's own row comes.
     previous: Option<(EventId, Arc<Record>)>,
+    /// Their rows stand in no order, but the registry takes them in that of their revisions.
+    requests: Vec<(RequestKey, Arc<Effect>)>,
     /// The format that the rows were written in.
     format: u32,
 }
@@ -286,7 +288,7 @@ impl Loader {
         registry.time_ms = header.time_ms;
         registry.incarnation = Incarnation(header.incarnation);
         registry.set_floors(Revision(header.history_floor), Revision(header.requests_floor));
-        Ok(Self { state, expected, previous: None, format: FORMAT })
+        Ok(Self { state, expected, previous: None, requests: Vec::new(), format: FORMAT })
     }
 
     /// Rows of an older format: they are read as the present one. Their hash was made in another way; whoever stored
@@ -313,7 +315,11 @@ impl Loader {
     }
 
     /// The state, if the rows are those that the header was written with.
-    pub fn finish(self) -> Result<State, BadRows> {
+    pub fn finish(mut self) -> Result<State, BadRows> {
+        self.requests.sort_unstable_by_key(|(_, effect)| effect.revision);
+        for (key, effect) in std::mem::take(&mut self.requests) {
+            self.state.registry.put_request(key, effect);
+        }
         let (found, expected) = (self.state.hash(), self.expected);
         if found == expected || self.format < FORMAT { Ok(self.state) } else { Err(BadRows::Hash { found, expected }) }
     }
@@ -378,7 +384,7 @@ impl Loader {
             kind,
             time_ms: row.time_ms,
         };
-        self.state.registry.put_request(key, Arc::new(effect));
+        self.requests.push((key, Arc::new(effect)));
         Ok(())
     }
 

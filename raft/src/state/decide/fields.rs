@@ -20,19 +20,16 @@ pub(super) fn empty(kind: Kind) -> v1::Object {
     v1::Object::empty(kind)
 }
 
-/// The object without metadata and status: two specs are the same when these are.
-pub(super) fn spec_of(object: &v1::Object) -> v1::Object {
-    let mut bare = object.clone();
-    match bare.body.as_mut() {
-        Some(Body::Pod(pod)) => pod.status = None,
-        Some(Body::Node(node)) => node.status = None,
-        Some(Body::Namespace(namespace)) => namespace.status = None,
-        _ => {}
+/// Whether the two differ in metadata only. Their status must be the same already.
+pub(super) fn same_spec(object: &mut v1::Object, stored: &v1::Object) -> bool {
+    // Comparing in place spares two copies of the whole.
+    let borrowed = stored.metadata().cloned().unwrap_or_default();
+    let Some(own) = object.metadata_mut().map(|metadata| std::mem::replace(metadata, borrowed)) else { return false };
+    let same = object == stored;
+    if let Some(metadata) = object.metadata_mut() {
+        *metadata = own;
     }
-    if let Some(metadata) = bare.metadata_mut() {
-        *metadata = ObjectMeta::default();
-    }
-    bare
+    same
 }
 
 /// Copies the status from one object to another of the same kind; `false` when the kind has none.

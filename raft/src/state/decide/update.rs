@@ -23,7 +23,7 @@ pub(super) fn decide(case: &Case<'_>, update: &Update) -> Refused<Verdict> {
     if object == stored.object {
         return Ok(Case::unchanged(stored));
     }
-    if fields::spec_of(&object) != fields::spec_of(&stored.object)
+    if !fields::same_spec(&mut object, &stored.object)
         && let Some(metadata) = object.metadata_mut()
     {
         metadata.generation = metadata.generation.saturating_add(1);
