@@ -3,6 +3,7 @@
 //! Whatever fails in here is a failed test: it panics with what was waited for, and the cluster shows the end of each
 //! process' log when it is dropped in a panic.
 
+mod growing;
 mod waiting;
 
 use std::{
@@ -17,6 +18,8 @@ use boss_proto::v1::{self, object::Body};
 use bossctl::provision::{self, Node, Plan, Server};
 use nix::sys::signal::Signal;
 use tonic::Status;
+
+pub use self::growing::Newcomer;
 
 use crate::{
     api::{Api, Credential, Seen},
@@ -60,9 +63,11 @@ pub struct Cluster {
     servers: Vec<Machine>,
     nodes: Vec<Machine>,
     layout: provision::Cluster,
+    /// Every server by its id, also those that joined later.
+    known: Vec<Server>,
     folder: RunFolder,
     seen: Seen,
-    _ports: Vec<Port>,
+    ports: Vec<Port>,
 }
 
 impl Cluster {
@@ -104,7 +109,7 @@ impl Cluster {
         });
         let (servers, nodes) = (servers.collect(), nodes.collect());
         LIVE.fetch_add(1, Ordering::SeqCst);
-        Self { servers, nodes, layout, folder, seen: Seen::default(), _ports: ports }
+        Self { servers, nodes, layout, known: plan.servers, folder, seen: Seen::default(), ports }
     }
 
     /// Configuration, certificates and keys on disk; makes tokens and certificates for users.
@@ -124,7 +129,7 @@ impl Cluster {
         1..=self.servers.len() as u64
     }
 
-    /// Ids of the servers whose processes run.
+    /// Ids of the servers whose processes have not been stopped by the test.
     #[must_use]
     pub fn running_servers(&self) -> Vec<u64> {
         self.server_ids().filter(|id| self.server(*id).is_some()).collect()
@@ -133,7 +138,7 @@ impl Cluster {
     /// Addresses of a server.
     #[must_use]
     pub fn addresses(&self, id: u64) -> &Server {
-        &self.layout.plan().servers[index_of(id)]
+        &self.known[index_of(id)]
     }
 
     /// The process of a server; `None` while it is down.
@@ -240,7 +245,7 @@ impl Cluster {
 
     fn client_with(&self, first: u64, token: String) -> Client {
         let endpoint = |server: &Server| server.api.parse::<Endpoint>();
-        let mut servers = self.layout.plan().servers.clone();
+        let mut servers = self.known.clone();
         servers.rotate_left(index_of(first));
         let servers: Result<Vec<Endpoint>, _> = servers.iter().map(endpoint).collect();
         let token = Credentials::Token(Source::Inline(token));

@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     auth::{Auth, Whoami},
     bench::{Bench, BenchOptions, Load},
-    cluster::{Add, Cluster, Init, Join, JoinToken, Remove, Replace, Token},
+    cluster::{Add, Cluster, Init, Join, JoinToken, Remove, Replace, StatusFormat, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},

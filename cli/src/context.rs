@@ -106,6 +106,27 @@ pub struct Context {
 impl Contexts {
     /// Reads the file; `None` when there is none.
     pub fn load(path: &Path) -> Result<Option<Self>, Error> {
+        let Some(mut contexts) = Self::load_as_written(path)? else { return Ok(None) };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        contexts.contexts.values_mut().for_each(|context| context.resolve(folder));
+        Ok(Some(contexts))
+    }
+
+    /// Writes down which servers a context's cluster has, and nothing else. Whether that was news.
+    pub fn remember_servers(path: &Path, name: &str, servers: &[String]) -> Result<bool, Error> {
+        let Some(mut contexts) = Self::load_as_written(path)? else { return Ok(false) };
+        match contexts.contexts.get_mut(name) {
+            Some(context) if context.servers != servers => {
+                context.servers = servers.to_vec();
+                contexts.save(path)?;
+                Ok(true)
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// With the paths as they stand there, for a file that is to be written again.
+    fn load_as_written(path: &Path) -> Result<Option<Self>, Error> {
         let bytes = match files::read_bounded(path, FILE_BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|source| Error::Io { path: path.to_owned(), source })?,
@@ -113,11 +134,7 @@ impl Contexts {
         refuse_open(path)?;
         let corrupt = |problem: String| Error::Corrupt { path: path.to_owned(), problem };
         let text = String::from_utf8(bytes).map_err(|_| corrupt("is not UTF-8".to_owned()))?;
-        let mut contexts: Self =
-            toml::from_str(&text).map_err(|error: toml::de::Error| corrupt(error.message().to_owned()))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        contexts.contexts.values_mut().for_each(|context| context.resolve(folder));
-        Ok(Some(contexts))
+        toml::from_str(&text).map(Some).map_err(|error: toml::de::Error| corrupt(error.message().to_owned()))
     }
 
     /// Writes the file, for its owner only.
@@ -248,6 +265,18 @@ mod tests {
         assert_eq!(name, "a");
         assert_eq!(context.token_file.as_deref(), Some(path.with_file_name("token").as_path()));
         assert_eq!(context.ca, path.with_file_name("ca.crt").to_string_lossy());
+    }
+
+    #[test]
+    fn new_servers_are_written_down_and_nothing_else_changes() {
+        let (_guard, path) = saved();
+        let servers = ["127.0.0.1:7410".to_owned(), "127.0.0.1:7420".to_owned()];
+        assert!(Contexts::remember_servers(&path, "a", &servers).unwrap());
+        let read = Contexts::load_as_written(&path).unwrap().unwrap();
+        assert_eq!(read.contexts["a"], Context { servers: servers.to_vec(), ..context() }, "paths stay relative");
+        assert!(!Contexts::remember_servers(&path, "a", &servers).unwrap(), "that is no news");
+        assert!(!Contexts::remember_servers(&path, "b", &servers).unwrap());
+        assert!(!Contexts::remember_servers(&path.with_file_name("none"), "a", &servers).unwrap());
     }
 
     #[test]

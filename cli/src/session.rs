@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use boss_base::clock::{Clock, SystemClock};
+use boss_base::{
+    clock::{Clock, SystemClock},
+    tasks::Tasks,
+};
 use boss_client::{Client, Config, Credentials, Deadlines, Endpoint, Source};
 
 use crate::{
     args::Global,
     context::{self, Contexts},
     failure::{Exit, Failure},
+    terminal,
 };
 
 /// The namespace of those who name none.
@@ -25,13 +29,15 @@ pub struct Session {
     pub namespace: String,
     /// Whether the user named the namespace on the command line.
     pub namespace_given: bool,
+    /// The file and the name of the context, unless the user named other servers.
+    origin: Option<(PathBuf, String)>,
 }
 
 impl Session {
     /// From the context that the options choose. Connects with the first call.
     pub fn open(global: &Global) -> Result<Self, Failure> {
         let path = contexts_path(global)?;
-        let contexts = Contexts::load(&path)?.ok_or(context::Error::NoContext { path })?;
+        let contexts = Contexts::load(&path)?.ok_or(context::Error::NoContext { path: path.clone() })?;
         let (name, context) = contexts.choose(global.context.as_deref())?;
         context.check(name)?;
         let namespace = global.namespace.clone().or_else(|| context.namespace.clone());
@@ -42,13 +48,44 @@ impl Session {
             config,
             namespace: namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned()),
             namespace_given: global.namespace.is_some(),
+            origin: global.server.is_empty().then(|| (path, name.to_owned())),
         })
+    }
+
+    /// Learns who the cluster's servers are, for the rest of the command and, in its context, for later ones. Best
+    /// effort: who cannot be asked or written to is told so by what the command itself does.
+    pub async fn learn_servers(&self) {
+        if self.client.refresh_servers().await.is_err() {
+            return;
+        }
+        let Some((path, name)) = &self.origin else { return };
+        let servers: Vec<String> = self.client.servers().iter().map(ToString::to_string).collect();
+        if let Ok(true) = Contexts::remember_servers(path, name, &servers) {
+            terminal::note(&format!("context {name} now has the servers {}", servers.join(", ")));
+        }
+    }
+
+    /// Keeps the list of servers fresh for as long as the result lives: for commands that go on for long.
+    #[must_use]
+    pub fn follow_servers(&self) -> Following {
+        let tasks = Tasks::new();
+        drop(self.client.keep_servers_fresh(&tasks));
+        Following(tasks)
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now(&self) -> u64 {
         SystemClock.unix_millis()
+    }
+}
+
+/// Ends with its owner.
+pub struct Following(Tasks);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -114,16 +114,16 @@ impl<'a> Call<'a> {
         }
         // Set before the wait: when the overall deadline cuts it off, the request may have been sent.
         let lost_before = std::mem::replace(&mut self.progress.lost, true);
-        let answer = tokio::time::timeout(self.deadlines.attempt, send(picked.channel.clone(), request)).await;
+        let answer = tokio::time::timeout(self.deadlines.attempt, send(picked.channel(), request)).await;
         let failed = match answer {
             Ok(Ok(answer)) => {
                 self.shared.retries.earn();
                 return Ok(answer.into_inner());
             }
-            Ok(Err(status)) => self.shared.servers.judge(picked.index, &status),
+            Ok(Err(status)) => picked.judge(&status),
             Err(_elapsed) => {
                 let waited = self.deadlines.attempt;
-                Failed::Lost(Detail::new(format!("{} did not answer within {waited:?}", picked.address)))
+                Failed::Lost(Detail::new(format!("{} did not answer within {waited:?}", picked.address())))
             }
         };
         self.progress.lost = lost_before || matches!(failed, Failed::Lost(_));
@@ -154,10 +154,13 @@ impl<'a> Call<'a> {
             }
             Failed::Refused { .. } | Failed::NotReached { .. } | Failed::Lost(_) => progress.untrusted = 0,
         }
-        tracing::debug!(server = %picked.address, problem = ?progress.last, "attempt failed, trying another server");
-        self.shared.servers.leave(picked.index);
+        tracing::debug!(server = %picked.address(), problem = ?progress.last, "attempt failed, trying another server");
+        self.shared.servers.leave(picked);
         progress.failures += 1;
         let round_is_over = progress.failures.is_multiple_of(self.shared.servers.len());
+        if round_is_over {
+            self.shared.trouble.notify_one();
+        }
         Ok(if round_is_over { progress.backoff.next_delay(&*self.shared.clock) } else { Duration::ZERO })
     }
 
@@ -169,7 +172,7 @@ impl<'a> Call<'a> {
         }
         let own = self.progress.backoff.next_delay(&*self.shared.clock);
         if after.is_zero() {
-            self.shared.servers.leave(picked.index);
+            self.shared.servers.leave(picked);
             return Ok(own);
         }
         // Those who were refused together must not come back together.

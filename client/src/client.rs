@@ -20,6 +20,7 @@ use boss_proto::{
         registry_client::RegistryClient, server_join_client::ServerJoinClient,
     },
 };
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use crate::{
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) shown: Shown,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retries: RetryBudget,
+    /// A whole round of servers has failed somebody.
+    pub(crate) trouble: Notify,
     /// The highest revision in any answer.
     seen: AtomicU64,
 }
@@ -178,7 +181,8 @@ impl Client {
         let shown = Shown::load(&config)?;
         let servers = Servers::new(&config, &shown)?;
         let retries = RetryBudget::default();
-        let shared = Shared { servers, shown, clock: config.clock, retries, seen: AtomicU64::new(0) };
+        let (trouble, seen) = (Notify::new(), AtomicU64::new(0));
+        let shared = Shared { servers, shown, clock: config.clock, retries, trouble, seen };
         Ok(Self { shared: Arc::new(shared), deadlines: config.deadlines })
     }
 
@@ -414,6 +418,10 @@ impl Client {
     #[must_use]
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.shared))
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

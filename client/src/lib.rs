@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod error;
 mod informer;
+mod members;
 mod servers;
 mod session;
 pub mod watch;

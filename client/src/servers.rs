@@ -1,12 +1,18 @@
 //! The cluster's servers and which of them we use now. Sends no request.
 
+mod known;
 mod noticing;
 
 use std::{
     io,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
+
+use arc_swap::ArcSwap;
 
 use boss_base::tls::{self, ClientStream, ConnectError, Connector, Expected, PeerCertificate};
 use boss_proto::{SERVER_DNS_NAME, ids::ClusterId};
@@ -22,6 +28,7 @@ use crate::{
     credentials::Shown,
     error::{Detail, Failed, judge},
 };
+use known::Known;
 use noticing::{Noticing, Refusal};
 
 /// A connection whose other end vanished is found out this long after the last sign of life, at most, plus
@@ -36,8 +43,21 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// All servers; connections are opened when they are first used, and again when they broke.
 pub(crate) struct Servers {
-    all: Vec<Server>,
+    list: ArcSwap<List>,
+    dialling: Dialling,
+    known: Mutex<Known>,
+}
+
+/// The servers of one moment, and which of them is used.
+struct List {
+    all: Vec<Arc<Server>>,
     preferred: AtomicUsize,
+}
+
+/// How a server is dialled.
+struct Dialling {
+    connector: Connector,
+    timeout: Duration,
 }
 
 struct Server {
@@ -48,10 +68,27 @@ struct Server {
 
 /// One server, for one attempt.
 #[derive(Clone)]
-pub(crate) struct Picked {
-    pub(crate) index: usize,
-    pub(crate) address: crate::Endpoint,
-    pub(crate) channel: Channel,
+pub(crate) struct Picked(Arc<Server>);
+
+impl Picked {
+    pub(crate) fn address(&self) -> &crate::Endpoint {
+        &self.0.address
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.0.channel.clone()
+    }
+
+    /// What the server's answer to an attempt means.
+    pub(crate) fn judge(&self, status: &Status) -> Failed {
+        match (judge(status), self.0.refusal.take()) {
+            (Failed::Lost(_), Some(problem)) => {
+                let message = format!("TLS with {} failed: {problem}", self.0.address);
+                Failed::NotReached { detail: Detail::new(message), untrusted: true }
+            }
+            (failed, _) => failed,
+        }
+    }
 }
 
 impl Servers {
@@ -62,47 +99,76 @@ impl Servers {
         let expected = expected(config.cluster_id.clone())
             .map_err(|error| Error::config(format!("the servers' name is not usable: {error}")))?;
         let connector = tls::connector(shown.identity(), expected);
-        let all = config
-            .servers
-            .iter()
-            .map(|address| Server::new(address, &connector, config.deadlines.connect))
-            .collect::<Result<Vec<_>, _>>()?;
+        let dialling = Dialling { connector, timeout: config.deadlines.connect };
+        let all = config.servers.iter().map(|address| Server::new(address, &dialling).map(Arc::new));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
         // Clients that start together spread over the servers.
         let first = usize::try_from(config.clock.random_u64() % all.len() as u64).unwrap_or_default();
-        Ok(Self { all, preferred: AtomicUsize::new(first) })
+        let list = ArcSwap::from_pointee(List { all, preferred: AtomicUsize::new(first) });
+        Ok(Self { list, dialling, known: Mutex::new(Known::new(config.servers.clone())) })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.all.len()
+        self.list.load().all.len()
     }
 
     /// The server that worked last.
     pub(crate) fn pick(&self) -> Picked {
-        let index = self.preferred.load(Ordering::Relaxed);
-        let server = &self.all[index];
-        Picked { index, address: server.address.clone(), channel: server.channel.clone() }
-    }
-
-    /// What the answer of an attempt at a server means.
-    pub(crate) fn judge(&self, index: usize, status: &Status) -> Failed {
-        match (judge(status), self.all[index].refusal.take()) {
-            (Failed::Lost(_), Some(problem)) => {
-                let message = format!("TLS with {} failed: {problem}", self.all[index].address);
-                Failed::NotReached { detail: Detail::new(message), untrusted: true }
-            }
-            (failed, _) => failed,
-        }
+        let list = self.list.load();
+        Picked(Arc::clone(&list.all[list.preferred.load(Ordering::Relaxed)]))
     }
 
     /// Prefers the next one from now on, unless somebody has moved on already.
-    pub(crate) fn leave(&self, index: usize) {
-        let next = (index + 1) % self.all.len();
-        let _ = self.preferred.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+    pub(crate) fn leave(&self, picked: &Picked) {
+        let list = self.list.load();
+        let index = list.preferred.load(Ordering::Relaxed);
+        if Arc::ptr_eq(&list.all[index], &picked.0) {
+            let next = (index + 1) % list.all.len();
+            let _ = list.preferred.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// The addresses in use now.
+    pub(crate) fn addresses(&self) -> Vec<crate::Endpoint> {
+        self.list.load().all.iter().map(|server| server.address.clone()).collect()
+    }
+
+    /// What the cluster says who its servers are: new ones are used from now on, those that are gone are left. Whether
+    /// that was news. Connections to those that stay are kept.
+    pub(crate) fn learn(&self, members: &[crate::Endpoint]) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = known.learn(members);
+        let list = self.list.load();
+        if wanted.is_empty() || list.all.iter().map(|server| &server.address).eq(&wanted) {
+            return false;
+        }
+        let all: Vec<_> = wanted.iter().filter_map(|address| self.keep_or_dial(&list, address)).collect();
+        if all.is_empty() {
+            return false;
+        }
+        let used = &list.all[list.preferred.load(Ordering::Relaxed)];
+        let preferred = all.iter().position(|server| Arc::ptr_eq(server, used)).unwrap_or(0);
+        self.list.store(Arc::new(List { all, preferred: AtomicUsize::new(preferred) }));
+        true
+    }
+
+    fn keep_or_dial(&self, list: &List, address: &crate::Endpoint) -> Option<Arc<Server>> {
+        if let Some(server) = list.all.iter().find(|server| server.address == *address) {
+            return Some(Arc::clone(server));
+        }
+        match Server::new(address, &self.dialling) {
+            Ok(server) => Some(Arc::new(server)),
+            Err(error) => {
+                tracing::warn!(%address, %error, "a member of the cluster has an address that cannot be used");
+                None
+            }
+        }
     }
 }
 
 impl Server {
-    fn new(address: &crate::Endpoint, connector: &Connector, timeout: Duration) -> Result<Self, Error> {
+    fn new(address: &crate::Endpoint, dialling: &Dialling) -> Result<Self, Error> {
+        let (connector, timeout) = (dialling.connector.clone(), dialling.timeout);
         // Our connector speaks TLS whatever the scheme says; `https` would ask tonic for its own.
         let transport = Transport::from_shared(format!("http://{address}"))
             .map_err(|error| Error::config(format!("server address {address} is not usable: {error}")))?
@@ -111,7 +177,7 @@ impl Server {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let (connector, refusal) = (connector.clone(), Refusal::default());
+        let refusal = Refusal::default();
         let noticed = refusal.clone();
         let dial = tower::service_fn(move |uri: Uri| {
             let (connector, refusal) = (connector.clone(), noticed.clone());

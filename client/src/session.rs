@@ -22,13 +22,13 @@ impl Session {
     /// The channel, for any generated client.
     #[must_use]
     pub fn channel(&self) -> Channel {
-        self.picked.channel.clone()
+        self.picked.channel()
     }
 
     /// Which server it is.
     #[must_use]
     pub fn server(&self) -> &Endpoint {
-        &self.picked.address
+        self.picked.address()
     }
 
     /// A request that shows who we are.
@@ -41,6 +41,6 @@ impl Session {
 
     /// The server failed us: other calls of this client, and its next session, use another one.
     pub fn mark_bad(&self) {
-        self.shared.servers.leave(self.picked.index);
+        self.shared.servers.leave(&self.picked);
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     call::{ROUND_DELAY_MAX, ROUND_DELAY_MIN},
     client::{Shared, registry},
     error::{Detail, Failed},
+    servers::Picked,
 };
 use resume::Resume;
 
@@ -83,14 +84,14 @@ pub struct Watch {
 }
 
 /// `Sync`, unlike a plain boxed future, so that tasks may hold references to a watch over a wait.
-type Opening = ReusableBoxFuture<'static, (usize, Result<Messages, Failed>)>;
+type Opening = ReusableBoxFuture<'static, (Picked, Result<Messages, Failed>)>;
 type Messages = Streaming<v1::WatchResponse>;
 
 /// Kept over calls of `next`, so that a caller that stops waiting and comes back does not start again.
 enum State {
     Closed,
     Opening(Opening),
-    Open { server: usize, messages: Box<Messages> },
+    Open { server: Picked, messages: Box<Messages> },
 }
 
 impl Watch {
@@ -136,11 +137,11 @@ impl Watch {
                         Some(item) => return Ok(item),
                         None => continue,
                     },
-                    Ok(None) => (*server, Failed::Lost(Detail::new("the server ended the watch"))),
-                    Err(status) => (*server, self.shared.servers.judge(*server, &status)),
+                    Ok(None) => (server.clone(), Failed::Lost(Detail::new("the server ended the watch"))),
+                    Err(status) => (server.clone(), server.judge(&status)),
                 },
             };
-            if let Some(item) = self.handle_failure(failed.0, failed.1)? {
+            if let Some(item) = self.handle_failure(&failed.0, failed.1)? {
                 return Ok(item);
             }
         }
@@ -164,7 +165,7 @@ impl Watch {
     }
 
     /// What to tell the caller about it, if anything.
-    fn handle_failure(&mut self, server: usize, failed: Failed) -> Result<Option<Item>, Error> {
+    fn handle_failure(&mut self, server: &Picked, failed: Failed) -> Result<Option<Item>, Error> {
         self.state = State::Closed;
         self.resume.disconnect();
         let error = match failed {
@@ -184,6 +185,9 @@ impl Watch {
         tracing::debug!(%error, kind = %self.query.kind, "watch interrupted, going on elsewhere");
         self.shared.servers.leave(server);
         self.failures += 1;
+        if self.failures.is_multiple_of(self.shared.servers.len()) {
+            self.shared.trouble.notify_one();
+        }
         Ok((self.failures == self.shared.servers.len()).then_some(Item::Interrupted(error)))
     }
 
@@ -201,18 +205,16 @@ impl Watch {
             let picked = shared.servers.pick();
             let mut request = Request::new(message);
             shared.shown.sign(&mut request);
-            let result = tokio::time::timeout(attempt, registry(picked.channel).watch(request)).await;
+            let result = tokio::time::timeout(attempt, registry(picked.channel()).watch(request)).await;
             let result: Result<_, Status> = match result {
                 Ok(result) => result,
                 Err(_elapsed) => {
-                    let problem = format!("{} did not answer within {attempt:?}", picked.address);
-                    return (picked.index, Err(Failed::Lost(Detail::new(problem))));
+                    let problem = format!("{} did not answer within {attempt:?}", picked.address());
+                    return (picked, Err(Failed::Lost(Detail::new(problem))));
                 }
             };
-            (
-                picked.index,
-                result.map(tonic::Response::into_inner).map_err(|status| shared.servers.judge(picked.index, &status)),
-            )
+            let result = result.map(tonic::Response::into_inner).map_err(|status| picked.judge(&status));
+            (picked, result)
         })
     }
 }

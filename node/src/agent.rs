@@ -11,6 +11,7 @@ mod pod;
 pub mod providers;
 pub mod registration;
 pub mod reporter;
+mod servers;
 pub mod session;
 pub mod status;
 
@@ -134,10 +135,12 @@ fn connect(config: &Config, cluster_id: &ClusterId, tasks: &Tasks) -> Result<Cli
         key: config.tls.key.clone(),
     };
     let ca = Source::File(config.tls.ca.clone());
-    let mut client = boss_client::Config::new(config.servers.clone(), ca, credentials);
+    let servers = servers::with_remembered(&config.servers, &config.state_dir);
+    let mut client = boss_client::Config::new(servers, ca, credentials);
     client.cluster_id = Some(cluster_id.clone());
     let client = Client::connect(client)?;
     client.keep_credentials_fresh(tasks);
+    servers::keep(&client, &config.state_dir, tasks);
     Ok(client)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::Answer;
 
@@ -13,7 +13,7 @@ pub enum Cluster {
     Status {
         /// How to write it
         #[arg(short, long, value_enum, default_value_t)]
-        output: Answer,
+        output: StatusFormat,
     },
     /// Show the servers that the cluster consists of
     Members {
@@ -69,12 +69,24 @@ pub enum Cluster {
     Token(Token),
 }
 
+/// How the state of the servers is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For people who look for something: all columns.
+    Wide,
+    /// For programs.
+    Json,
+}
+
 /// This machine, as a server that is to be.
 #[derive(Debug, Clone, Args)]
 pub struct Join {
     /// How others reach it: NAME=PEER_HOST:PORT,API_HOST:PORT
     #[arg(value_name = "NAME=PEER,API")]
-    pub server: String,
+    pub newcomer: String,
     /// The file with the token of `cluster join-token create`; - reads standard input
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
@@ -91,7 +103,7 @@ pub struct Join {
 pub struct Add {
     /// How others reach it: NAME=PEER_HOST:PORT,API_HOST:PORT
     #[arg(value_name = "NAME=PEER,API")]
-    pub server: String,
+    pub newcomer: String,
     /// The cluster's folder, as `cluster init` made it; the server's folder is made in it
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,

@@ -5,6 +5,7 @@ mod changes;
 mod hashes;
 mod join;
 mod join_tokens;
+mod status;
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ use crate::{
 
 pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Failure> {
     match args {
-        args::Cluster::Status { output } => status(output, &Session::open(global)?).await,
+        args::Cluster::Status { output } => status::run(output, &Session::open(global)?).await,
         args::Cluster::Members { output } => members(output, &Session::open(global)?).await,
         args::Cluster::TransferLeader { to } => changes::transfer_leader(to, &Session::open(global)?).await,
         args::Cluster::Join(args) => join::run(&args, global).await,
@@ -38,45 +39,6 @@ pub(super) async fn run(args: args::Cluster, global: &Global) -> Result<Exit, Fa
         args::Cluster::Init(args) => init(&args),
         args::Cluster::Token(args) => token(&args),
     }
-}
-
-async fn status(answer: Answer, session: &Session) -> Result<Exit, Failure> {
-    let status = terminal::waiting("asking", session.client.cluster_status()).await;
-    let status = status.map_err(|error| Failure::from_client("cannot ask for the cluster's status", &error))?;
-    terminal::print(&match answer {
-        Answer::Json => format!("{:#}\n", serde_json::json!(status)),
-        Answer::Table => status_text(&status),
-    });
-    // A server that is away is shown; without a leader nothing works.
-    Ok(if status.leader_id == 0 { Exit::Unavailable } else { Exit::Ok })
-}
-
-fn status_text(status: &v1::ClusterStatusResponse) -> String {
-    let leader = if status.leader_id == 0 { "none".to_owned() } else { format!("server {}", status.leader_id) };
-    let head = format!(
-        "Cluster:   {}\nLeader:    {leader} (term {})\nRevision:  {}\n\n",
-        output::clean(&status.cluster_id),
-        status.term,
-        status.revision
-    );
-    let alarms: String = status.alarms.iter().map(|alarm| format!("Alarm:     {}\n", output::clean(alarm))).collect();
-    let row = |server: &v1::ServerStatus| {
-        let number = |number: u64| if server.error.is_empty() { number.to_string() } else { String::new() };
-        vec![
-            server.id.to_string(),
-            server.role.clone(),
-            server.api_address.clone(),
-            number(server.applied_index),
-            number(server.revision),
-            number(server.objects),
-            server.state_hash.chars().take(12).collect(),
-            server.version.clone(),
-            server.error.clone(),
-        ]
-    };
-    let headers = ["ID", "ROLE", "API", "APPLIED", "REVISION", "OBJECTS", "HASH", "VERSION", "PROBLEM"];
-    let gap = if alarms.is_empty() { "" } else { "\n" };
-    head + &alarms + gap + &output::plain(&headers, &status.servers.iter().map(row).collect::<Vec<_>>())
 }
 
 async fn members(answer: Answer, session: &Session) -> Result<Exit, Failure> {
@@ -105,6 +67,7 @@ async fn members(answer: Answer, session: &Session) -> Result<Exit, Failure> {
             output::plain(&["ID", "NAME", "ROLE", "API", "PEER"], &rows)
         }
     });
+    session.learn_servers().await;
     Ok(Exit::Ok)
 }
 
@@ -192,21 +155,5 @@ mod tests {
         for bad in ["", "boss-1", "boss-1=10.0.0.1:7401", "10.0.0.1:7401,10.0.0.1:7400"] {
             assert_eq!(parse_server(bad, 1, "x").unwrap_err().exit, Exit::BadInput, "{bad}");
         }
-    }
-
-    #[test]
-    fn the_status_shows_a_server_that_does_not_answer() {
-        let servers = vec![
-            v1::ServerStatus { id: 1, role: "leader".into(), applied_index: 7, ..Default::default() },
-            v1::ServerStatus {
-                id: 2,
-                role: "unreachable".into(),
-                error: "connection refused".into(),
-                ..Default::default()
-            },
-        ];
-        let text = status_text(&v1::ClusterStatusResponse { leader_id: 1, term: 3, servers, ..Default::default() });
-        assert!(text.contains("Leader:    server 1 (term 3)"), "{text}");
-        assert!(text.lines().last().unwrap().ends_with("connection refused"), "{text}");
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn follow(query: Query, format: Format, session: &Session) -> R
     let kind = query.kind;
     let mut printer =
         Printer { columns: Columns::new(kind, format, get::scope(&query), Some("EVENT")), format, header: false };
+    let _following = session.follow_servers();
     let mut watch = session.client.watch(query);
     loop {
         let item = watch.next().await;

@@ -102,6 +102,12 @@ pub fn door(path: &str) -> Option<(&'static str, Door)> {
     DOORS.iter().find(|(method, _)| *method == path).map(|(method, door)| (*method, *door))
 }
 
+/// Whether the method, as [`door`] gives it, is one of consensus.
+#[must_use]
+pub fn is_consensus(method: &str) -> bool {
+    SERVER_PACKAGES.contains(&method)
+}
+
 /// Every method that has a door; those of consensus are one.
 pub fn methods() -> impl Iterator<Item = &'static str> {
     DOORS.iter().map(|(method, _)| *method).chain(SERVER_PACKAGES)

@@ -143,7 +143,8 @@ impl Gate {
         let Some((method, Door::Server)) = doors::door(request.uri().path()) else {
             return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
         };
-        if self.is_removed.as_ref().is_some_and(|is_removed| is_removed(id)) {
+        // The consensus service says it in a way that the removed server heeds: it ends.
+        if !doors::is_consensus(method) && self.is_removed.as_ref().is_some_and(|is_removed| is_removed(id)) {
             return Err(Error::Forbidden(format!("server {id} has been removed from the cluster")));
         }
         request.extensions_mut().insert(CallingServer(id));

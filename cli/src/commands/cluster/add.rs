@@ -51,7 +51,7 @@ struct Prepared {
 fn prepare(args: &args::Add) -> Result<Prepared, Failure> {
     let cluster = Cluster::open(&args.dir)?;
     // The id comes with the answer.
-    let mut server = parse_server(&args.server, 0, &args.http)?;
+    let mut server = parse_server(&args.newcomer, 0, &args.http)?;
     server.listen_as_advertised = cluster.is_local();
     server.check().map_err(|problem| Failure::bad_input("cannot make the server's folder", problem))?;
     cluster.check_can_sign()?;

@@ -33,6 +33,9 @@ pub(super) async fn show(number: u64, session: &Session) -> Result<Exit, Failure
     let change = session.client.membership_change(number).await;
     let change = change.map_err(|error| Failure::from_client(format!("cannot show change {number}"), &error))?;
     terminal::print(&describe(&change));
+    if change.finished_at.is_some() {
+        session.learn_servers().await;
+    }
     Ok(Exit::Ok)
 }
 
@@ -48,6 +51,8 @@ pub(super) async fn remove(args: &args::Remove, session: &Session) -> Result<Exi
     if args.force {
         super::warn_of_force();
     }
+    // It may be the very server that is asked.
+    session.learn_servers().await;
     let request_id = Uid::random().to_string();
     let request = v1::RemoveServerRequest { server_id: args.server_id, request_id, force: args.force };
     let begun = session.client.remove_server(request).await;
@@ -57,6 +62,7 @@ pub(super) async fn remove(args: &args::Remove, session: &Session) -> Result<Exi
         Ok(change) => {
             let change = change.map_err(|error| Failure::from_client(&*what, &error))?;
             terminal::print(&describe(&change));
+            session.learn_servers().await;
             Ok(if change.phase == "Done" { Exit::Ok } else { Exit::Failed })
         }
         Err(_) => {

@@ -29,7 +29,7 @@ const TOKEN_FILE_BYTES_MAX: usize = 128 << 10;
 
 pub(super) async fn run(args: &args::Join, global: &Global) -> Result<Exit, Failure> {
     // The id comes with the answer.
-    let server = parse_server(&args.server, 0, &args.http)?;
+    let server = parse_server(&args.newcomer, 0, &args.http)?;
     server.check().map_err(|problem| Failure::bad_input(WHAT, problem))?;
     let token = read_token(&args.token_file)?;
     let client = client(&token, global)?;
