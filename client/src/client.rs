@@ -1,4 +1,4 @@
-//! The client: calls on objects of any kind, and questions about oneself and the cluster. Retries are elsewhere.
+//! The client: calls on objects of any kind, and questions about oneself. Retries are elsewhere.
 
 use std::{
     sync::{
@@ -15,10 +15,7 @@ use boss_proto::{
     kind::Kind,
     limits::MESSAGE_BYTES_MAX,
     object::Resource,
-    v1::{
-        self, RequestId, auth_client::AuthClient, cluster_client::ClusterClient, pods_client::PodsClient,
-        registry_client::RegistryClient, server_join_client::ServerJoinClient,
-    },
+    v1::{self, RequestId, auth_client::AuthClient, pods_client::PodsClient, registry_client::RegistryClient},
 };
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
@@ -303,8 +300,7 @@ impl Client {
         let send = |channel, request| async move {
             PodsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).logs(request).await
         };
-        let call = Call::new(&self.shared, self.deadlines, Answer::Stream);
-        Box::pin(call.run(request, send)).await.map_err(|failed| failed.error)
+        self.open(request, send).await
     }
 
     /// Who the cluster takes us for.
@@ -316,102 +312,6 @@ impl Client {
     /// Whether we may do something.
     pub async fn can_i(&self, request: v1::CanIRequest) -> Result<v1::CanIResponse, Error> {
         self.ask(request, |channel, request| async move { AuthClient::new(channel).can_i(request).await }).await
-    }
-
-    /// The state of the control plane, as one server sees it.
-    pub async fn cluster_status(&self) -> Result<v1::ClusterStatusResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).status(request).await };
-        self.ask(v1::ClusterStatusRequest {}, send).await
-    }
-
-    /// A snapshot of everything acknowledged so far: a description first, then the bytes of the file.
-    pub async fn save_snapshot(&self) -> Result<Streaming<v1::SaveSnapshotResponse>, Error> {
-        let send = |channel, request| async move {
-            ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).save_snapshot(request).await
-        };
-        let call = Call::new(&self.shared, self.deadlines, Answer::Stream);
-        Box::pin(call.run(v1::SaveSnapshotRequest {}, send)).await.map_err(|failed| failed.error)
-    }
-
-    /// Has the members compare the hashes of their states now.
-    pub async fn check_hashes(&self) -> Result<v1::CheckHashesResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).check_hashes(request).await };
-        self.ask(v1::CheckHashesRequest {}, send).await
-    }
-
-    /// The servers that the cluster consists of.
-    pub async fn members(&self) -> Result<v1::MembersResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).members(request).await };
-        self.ask(v1::MembersRequest {}, send).await
-    }
-
-    /// The tokens with which servers may join, without their secrets.
-    pub async fn join_tokens(&self) -> Result<v1::ListJoinTokensResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).list_join_tokens(request).await };
-        self.ask(v1::ListJoinTokensRequest {}, send).await
-    }
-
-    /// Makes a token with which one server may join. Asked once only: a second one nobody knows of would be a hole.
-    pub async fn create_join_token(
-        &self,
-        request: v1::CreateJoinTokenRequest,
-    ) -> Result<v1::CreateJoinTokenResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).create_join_token(request).await };
-        self.ask(request, send).await
-    }
-
-    /// Nobody joins with that token any more.
-    pub async fn revoke_join_token(&self, id: String) -> Result<v1::RevokeJoinTokenResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).revoke_join_token(request).await };
-        self.ask(v1::RevokeJoinTokenRequest { id }, send).await
-    }
-
-    /// Begins to remove a server; the same `request_id` finds the change that the first call began.
-    pub async fn remove_server(&self, request: v1::RemoveServerRequest) -> Result<v1::MembershipChange, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).remove_server(request).await };
-        self.ask(request, send).await
-    }
-
-    /// Begins to add a server, as a learner first; the same `request_id` finds the change that the first call began.
-    pub async fn add_server(&self, request: v1::AddServerRequest) -> Result<v1::MembershipChange, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).add_server(request).await };
-        self.ask(request, send).await
-    }
-
-    /// Begins to put a server in the place of another; the same `request_id` finds the change of the first call.
-    pub async fn replace_server(&self, request: v1::ReplaceServerRequest) -> Result<v1::MembershipChange, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).replace_server(request).await };
-        self.ask(request, send).await
-    }
-
-    /// Uses a join token. The same request again finds what the first one did.
-    pub async fn join(&self, request: v1::JoinRequest) -> Result<v1::JoinResponse, Error> {
-        let send = |channel, request| async move { ServerJoinClient::new(channel).join(request).await };
-        self.ask(request, send).await
-    }
-
-    /// How far a change of the members is.
-    pub async fn membership_change(&self, number: u64) -> Result<v1::MembershipChange, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).change(request).await };
-        self.ask(v1::ChangeRequest { number }, send).await
-    }
-
-    /// Gives up the change under way, which must be the one of this number.
-    pub async fn cancel_membership_change(&self, number: u64) -> Result<v1::MembershipChange, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).cancel_change(request).await };
-        self.ask(v1::CancelChangeRequest { number }, send).await
-    }
-
-    /// Hands the leadership to a server, or with `None` to whoever needs least to lead.
-    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<v1::TransferLeaderResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).transfer_leader(request).await };
-        self.ask(v1::TransferLeaderRequest { server_id: to.unwrap_or_default() }, send).await
-    }
-
-    /// Forgets the history of watches up to a revision, or with `None` up to now.
-    pub async fn compact(&self, revision: Option<u64>) -> Result<v1::CompactResponse, Error> {
-        let send = |channel, request| async move { ClusterClient::new(channel).compact(request).await };
-        self.ask(v1::CompactRequest { revision: revision.unwrap_or_default() }, send).await
     }
 
     /// A channel to one good server, for streams that the caller opens itself.
@@ -456,6 +356,17 @@ impl Client {
         Fut: Future<Output = Result<Response<R>, Status>>,
     {
         let call = Call::new(&self.shared, self.deadlines, Answer::Message);
+        Box::pin(call.run(message, send)).await.map_err(|failed| failed.error)
+    }
+
+    /// A call that is answered by a stream.
+    pub(crate) async fn open<M, R, F, Fut>(&self, message: M, send: F) -> Result<R, Error>
+    where
+        M: Clone,
+        F: Fn(Channel, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<R>, Status>>,
+    {
+        let call = Call::new(&self.shared, self.deadlines, Answer::Stream);
         Box::pin(call.run(message, send)).await.map_err(|failed| failed.error)
     }
 

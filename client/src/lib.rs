@@ -4,6 +4,7 @@ mod api;
 mod budget;
 mod call;
 mod client;
+mod cluster;
 mod config;
 mod credentials;
 mod error;
