@@ -73,7 +73,7 @@ async fn write_everywhere(cluster: &Cluster, name: &str) {
 }
 
 async fn reads(cluster: &Cluster, id: ServerId) -> Vec<String> {
-    names(&cluster.on(id, async |handle| handle.linearizable().await.unwrap()).await)
+    names(&cluster.read(id).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

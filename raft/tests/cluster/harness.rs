@@ -17,7 +17,7 @@ use boss_proto::{
     v1,
 };
 use boss_raft::{
-    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, ProposeError, ReadMode,
+    Config, ElectionProfile, Handle, Leadership, Member, PeerDialer, ProposeError, ReadError, ReadMode,
     config::Limits,
     server_uri,
     state::{Outcome, View},
@@ -225,6 +225,17 @@ impl Cluster {
         }
     }
 
+    /// A linearizable read by one server. It asks again when the leader has changed under it, as clients do.
+    pub(crate) async fn read(&self, id: ServerId) -> View {
+        loop {
+            match self.on(id, async |handle| handle.linearizable().await).await {
+                Ok(view) => return view,
+                Err(ReadError::NoLeader | ReadError::Behind { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("a read was refused: {error}"),
+            }
+        }
+    }
+
     /// Waits until the server has applied the revision.
     pub(crate) async fn applied(&self, id: ServerId, revision: Revision) {
         until(&mut self.handle(id).applied(), |applied| *applied >= revision).await;
@@ -263,7 +274,14 @@ async fn bind(address: SocketAddr, acceptor: boss_base::tls::Acceptor, limits: L
 }
 
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    std::net::TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap()
+}
+
+/// A loopback address that no other process uses: a port that was free on it a moment ago is not given away to somebody's
+/// outgoing connection.
+fn own_address() -> std::net::Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    std::net::Ipv4Addr::new(127, high + 1, middle, low)
 }
 
 /// Waits for a condition, not for a time.

@@ -27,7 +27,7 @@ async fn a_write_is_seen_by_a_linearizable_read_on_every_server() {
         let name = format!("n{round}");
         cluster.write(&name).await;
         for id in cluster.ids() {
-            let view = cluster.on(id, async |handle| handle.linearizable().await.unwrap()).await;
+            let view = cluster.read(id).await;
             assert!(names(&view).contains(&name), "{name} is missing on server {id}");
         }
     }
@@ -72,7 +72,7 @@ async fn a_crashed_leader_is_replaced_and_nothing_acknowledged_is_lost() {
     cluster.crash(leader);
     let revision = cluster.write("b").await;
     let survivor = cluster.ready_leader().await;
-    let view = cluster.on(survivor, async |handle| handle.linearizable().await.unwrap()).await;
+    let view = cluster.read(survivor).await;
     assert_eq!(names(&view).len(), 21);
     // Back again, it catches up.
     cluster.start(leader).await;
@@ -92,7 +92,7 @@ async fn all_servers_crash_at_once_and_nothing_acknowledged_is_lost() {
     }
     cluster.start_all().await;
     for id in cluster.ids() {
-        let view = cluster.on(id, async |handle| handle.linearizable().await.unwrap()).await;
+        let view = cluster.read(id).await;
         assert_eq!(names(&view).len(), 50);
         assert!(view.revision() >= last);
     }
@@ -207,7 +207,7 @@ async fn a_deposed_leader_acknowledges_nothing_and_confirms_no_read() {
     let revision = cluster.write_but(Some(old), "kept").await;
     cluster.heal();
     cluster.applied(old, revision).await;
-    let view = cluster.on(old, async |handle| handle.linearizable().await.unwrap()).await;
+    let view = cluster.read(old).await;
     assert!(names(&view).contains(&"kept".to_owned()));
 }
 
@@ -284,7 +284,7 @@ async fn reads_go_on_while_a_minority_is_away_and_fail_without_a_majority() {
     let leader = cluster.ready_leader().await;
     let followers: Vec<_> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
     cluster.crash(followers[0]);
-    let view = cluster.on(followers[1], async |handle| handle.linearizable().await.unwrap()).await;
+    let view = cluster.read(followers[1]).await;
     assert_eq!(names(&view), ["a"]);
     cluster.crash(followers[1]);
     let read = cluster.on(leader, async |handle| handle.linearizable().await.map(|view| names(&view))).await;

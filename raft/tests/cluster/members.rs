@@ -174,10 +174,10 @@ async fn a_wiped_voter_is_refused_by_everyone_also_after_the_leader_has_changed(
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn health_tells_who_answers_and_how_far_everybody_is() {
     let mut cluster = Cluster::formed(3).await;
-    let leader = cluster.ready_leader().await;
-    let away = cluster.ids().into_iter().find(|id| *id != leader).unwrap();
+    let away = ServerId(3);
     cluster.crash(away);
-    cluster.on(leader, async |handle| create(&handle, "a").await.unwrap()).await;
+    cluster.write("a").await;
+    let leader = cluster.ready_leader().await;
     let handle = cluster.handle(leader);
     let last = handle.status().last_log_index;
     let present = cluster.ids().into_iter().find(|id| *id != leader && *id != away).unwrap();

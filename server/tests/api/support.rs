@@ -230,9 +230,16 @@ pub(crate) fn issue(ca: &CertificateAuthority, role: &str, name: &str, groups: &
 }
 
 fn free_ports() -> Listen {
-    let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let sockets = [(); 3].map(|()| TcpListener::bind((own_address(), 0)).unwrap());
     let [api, peer, http] = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
     Listen { api, peer, http }
+}
+
+/// A loopback address that no other process uses: a port that was free on it a moment ago is not given away to somebody's
+/// outgoing connection.
+fn own_address() -> std::net::Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    std::net::Ipv4Addr::new(127, high + 1, middle, low)
 }
 
 fn member(listen: &Listen, id: u64) -> Member {

@@ -156,10 +156,17 @@ fn keep_secret(path: &Path) {
 
 /// All are held until the last one is found, so that none is given twice.
 fn free_ports(servers: u64) -> impl Iterator<Item = Listen> {
-    let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = |_| std::net::TcpListener::bind((own_address(), 0)).unwrap();
     let held: Vec<_> = (0..servers * 3).map(bind).collect();
     let ports: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
     let listens: Vec<_> =
         ports.chunks(3).map(|ports| Listen { api: ports[0], peer: ports[1], http: ports[2] }).collect();
     listens.into_iter()
+}
+
+/// A loopback address that no other process uses: a port that was free on it a moment ago is not given away to somebody's
+/// outgoing connection.
+fn own_address() -> std::net::Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    std::net::Ipv4Addr::new(127, high + 1, middle, low)
 }
