@@ -20,6 +20,7 @@ mod text;
 pub use describe::{APPLIED_FIELDS, describe};
 pub use event::last_seen;
 pub use node::node_is_ready;
+pub use rbac::{rights, role};
 pub use table::{Columns, Scope, plain};
 pub use text::{age, clean, rfc3339};
 

@@ -314,6 +314,16 @@ impl Client {
         self.ask(request, |channel, request| async move { AuthClient::new(channel).can_i(request).await }).await
     }
 
+    /// Everything that we may do in a namespace; in an empty one, what we may do everywhere.
+    pub async fn list_rights(&self, namespace: &str) -> Result<v1::ListRightsResponse, Error> {
+        let request = v1::ListRightsRequest { namespace: namespace.to_owned() };
+        self.ask(request, |channel, request| async move { AuthClient::new(channel).list_rights(request).await }).await
+    }
+
+    /// Why we, or somebody for whom we may speak, may or may not do something.
+    pub async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainResponse, Error> {
+        self.ask(request, |channel, request| async move { AuthClient::new(channel).explain(request).await }).await
+    }
     /// A channel to one good server, for streams that the caller opens itself.
     #[must_use]
     pub fn session(&self) -> Session {

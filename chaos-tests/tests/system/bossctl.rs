@@ -3,7 +3,7 @@
 use boss_chaos_tests::{
     bossctl_run::Bossctl,
     cluster::{Cluster, Spec},
-    look, wait,
+    look, manifests, wait,
 };
 use boss_proto::v1;
 use nix::sys::signal::Signal;
@@ -143,19 +143,73 @@ async fn exit_codes_tell_what_went_wrong() {
     check(&admin, &["auth", "can-i", "create", "pods"], 0).await;
     check(&admin, &["--server", "127.0.0.1:1", "--timeout", "1s", "get", "pods"], code::UNAVAILABLE).await;
 
-    let token = cluster.folder().join("mallory.token").display().to_string();
-    let dir = cluster.layout().directory().display().to_string();
-    admin.succeed(&["cluster", "token", "--dir", &dir, "--user", "mallory", "--out", &token]).await;
-    let config = cluster.folder().join("mallory.toml");
-    let mallory = Bossctl::with_config(cluster.folder(), &config);
-    let (ca, api) = (cluster.layout().ca_path().display().to_string(), cluster.addresses(1).api.clone());
-    mallory.succeed(&["context", "set", "prod", "--server", &api, "--ca", &ca, "--token-file", &token]).await;
-    mallory.succeed(&["context", "use", "prod"]).await;
+    let (mallory, config) = somebody(&cluster, &admin, "mallory").await;
     check(&mallory, &["get", "pods"], code::FORBIDDEN).await;
     check(&mallory, &["auth", "can-i", "create", "pods"], code::FAILED).await;
     assert!(mallory.succeed(&["whoami"]).await.contains("mallory"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&config).expect("it was made").permissions());
     assert_eq!(mode & 0o777, 0o600, "a context file is its owner's");
+}
+
+/// A user's own bossctl, with a token without groups, and where its contexts are.
+async fn somebody(cluster: &Cluster, admin: &Bossctl, name: &str) -> (Bossctl, std::path::PathBuf) {
+    let token = cluster.folder().join(format!("{name}.token")).display().to_string();
+    let dir = cluster.layout().directory().display().to_string();
+    admin.succeed(&["cluster", "token", "--dir", &dir, "--user", name, "--out", &token]).await;
+    let config = cluster.folder().join(format!("{name}.toml"));
+    let bossctl = Bossctl::with_config(cluster.folder(), &config);
+    let (ca, api) = (cluster.layout().ca_path().display().to_string(), cluster.addresses(1).api.clone());
+    bossctl.succeed(&["context", "set", "prod", "--server", &api, "--ca", &ca, "--token-file", &token]).await;
+    bossctl.succeed(&["context", "use", "prod"]).await;
+    (bossctl, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_are_listed_and_explained() {
+    let cluster = Cluster::start(Spec { servers: 1, nodes: 0, ..Spec::default() }).await;
+    let admin = Bossctl::of(&cluster);
+    let (alice, _) = somebody(&cluster, &admin, "alice").await;
+    assert_eq!(alice.succeed(&["auth", "can-i", "--list"]).await.lines().count(), 1, "only the headers");
+    admin.succeed(&["apply", "-f", &manifests::example("rbac.yaml")]).await;
+
+    let rights = alice.succeed(&["auth", "can-i", "--list"]).await;
+    assert!(rights.contains("get,list,watch") && rights.contains("RoleBinding default/pod-readers"), "{rights}");
+    let why = alice.succeed(&["auth", "explain", "get", "pods"]).await;
+    assert!(why.starts_with("yes") && why.contains("Role default/pod-reader") && why.contains("User alice"), "{why}");
+
+    // What is missing, for who may know the roles; and nobody asks about others without the right to.
+    let denied = admin.run(&["auth", "explain", "delete", "pods", "--user", "alice", "--group", "devs"]).await;
+    assert_eq!(denied.code, code::FAILED, "{denied:?}");
+    assert!(denied.stdout.starts_with("no") && denied.stdout.contains("ClusterRole edit"), "{denied:?}");
+    check(&alice, &["auth", "explain", "get", "pods", "--user", "bob"], code::FORBIDDEN).await;
+    let own = alice.run(&["auth", "explain", "delete", "pods"]).await;
+    assert!(own.code == code::FAILED && !own.stdout.contains("ClusterRole"), "{own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_aggregates_follows_the_labels_of_others() {
+    let cluster = Cluster::start(Spec { servers: 1, nodes: 0, ..Spec::default() }).await;
+    let admin = Bossctl::of(&cluster);
+    let (alice, _) = somebody(&cluster, &admin, "alice").await;
+    let role = |name: &str, rest: &str| {
+        format!("apiVersion: boss.dev/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\n{rest}\n---\n")
+    };
+    let rules = "rules:\n- verbs: [get, list]\n  resources: [pods]";
+    let manifest = role("team", "aggregationRule:\n  clusterRoleSelectors: [\"team=web\"]")
+        + &role("reads-pods", &format!("  labels: {{team: web}}\n{rules}"))
+        + "apiVersion: boss.dev/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: team\nroleRef:\n  kind: ClusterRole\n  name: team\nsubjects:\n- kind: User\n  name: alice\n";
+    let applied = admin.run_with_input(&["apply", "-f", "-"], &manifest).await;
+    assert_eq!(applied.code, 0, "{applied:?}");
+    let why = alice.succeed(&["auth", "explain", "list", "pods"]).await;
+    assert!(why.contains("ClusterRole team, from ClusterRole reads-pods"), "{why}");
+    let moved = admin
+        .run_with_input(&["apply", "-f", "-"], &role("reads-pods", &format!("  labels: {{team: db}}\n{rules}")))
+        .await;
+    assert_eq!(moved.code, 0, "{moved:?}");
+    check(&alice, &["auth", "can-i", "list", "pods"], code::FAILED).await;
+    let bad = role("all", "aggregationRule:\n  clusterRoleSelectors: [\"\"]");
+    let refused = admin.run_with_input(&["apply", "-f", "-"], &bad).await;
+    assert!(refused.code == code::BAD_INPUT && refused.stderr.contains("clusterRoleSelectors[0]"), "{refused:?}");
 }
 
 async fn check(bossctl: &Bossctl, args: &[&str], code: i32) {

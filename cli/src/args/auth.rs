@@ -18,6 +18,23 @@ pub enum Auth {
     /// Ask whether you may do something; exit code 0 means yes, 1 means no
     CanI {
         /// get, list, watch, create, update, delete, ...
+        #[arg(required_unless_present = "list")]
+        verb: Option<String>,
+        /// A kind, with a subresource if need be: pods, pods/log
+        #[arg(required_unless_present = "list")]
+        resource: Option<String>,
+        /// One object by its name
+        name: Option<String>,
+        /// In all namespaces
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+        /// List everything that you may do, with the bindings that let you
+        #[arg(long, conflicts_with_all = ["verb", "resource", "name"])]
+        list: bool,
+    },
+    /// Show each binding that allows something, or the roles that would; exit codes as for can-i
+    Explain {
+        /// get, list, watch, create, update, delete, ...
         verb: String,
         /// A kind, with a subresource if need be: pods, pods/log
         resource: String,
@@ -26,5 +43,11 @@ pub enum Auth {
         /// In all namespaces
         #[arg(short = 'A', long)]
         all_namespaces: bool,
+        /// Ask about this user instead of yourself; needs the right to impersonate it
+        #[arg(long)]
+        user: Option<String>,
+        /// And take it for a member of this group
+        #[arg(long, requires = "user")]
+        group: Vec<String>,
     },
 }

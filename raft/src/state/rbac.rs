@@ -1,7 +1,11 @@
 //! Who may do what: the evaluator that admission and apply share. Default deny. Kept incrementally: a change of one
-//! role or binding costs a few tree operations. Knows no transport and no token.
+//! role or binding costs a few tree operations, and what a subject may do is looked up in a table that is made when it
+//! is first asked for. Knows no transport and no token.
 
+mod grants;
+mod roles;
 mod rules;
+mod table;
 
 use std::sync::Arc;
 
@@ -11,9 +15,11 @@ use boss_proto::{
     raft::v1::{Caller, Operation, operation::Action},
     v1,
 };
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
-use self::rules::Rule;
+use self::{
+    grants::{Grants, Who},
+    roles::Roles,
+};
 use super::record::Record;
 
 /// The servers themselves and the leader's own loops. The only compiled-in right: without it nothing could create
@@ -89,25 +95,19 @@ pub struct Decision {
     pub reason: Arc<str>,
 }
 
-/// A subject as bindings name it. A service account is the user of its name.
-enum Subject {
-    User(String),
-    Group(String),
-}
-
-impl Subject {
-    fn of(subject: &v1::Subject, binding_namespace: &str) -> Option<Self> {
-        match subject.kind.as_str() {
-            "User" => Some(Self::User(subject.name.clone())),
-            "Group" => Some(Self::Group(subject.name.clone())),
-            "ServiceAccount" => {
-                let own = subject.namespace.as_str();
-                let namespace = if own.is_empty() { binding_namespace } else { own };
-                Some(Self::User(service_account_username(namespace, &subject.name)))
-            }
-            _ => None,
-        }
-    }
+/// One rule that somebody has, and from where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// What it allows.
+    pub rule: Arc<v1::PolicyRule>,
+    /// What gives it.
+    pub binding: Key,
+    /// The role that the binding names.
+    pub role: Key,
+    /// The role that has the rule: the same, or one that it aggregates.
+    pub source: Key,
+    /// As which the binding knows the caller.
+    pub subject: v1::Subject,
 }
 
 /// The username under which a service account acts.
@@ -116,33 +116,25 @@ pub fn service_account_username(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
 
-/// What one binding gives.
-#[derive(Debug, Clone)]
-struct Grant {
-    role: Key,
-    reason: Arc<str>,
+/// Namespace and name of the service account that acts under a username.
+#[must_use]
+pub fn service_account_of(username: &str) -> Option<(&str, &str)> {
+    username.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
-
-/// What bindings of one namespace give to one subject, by their names.
-type Grants = RedBlackTreeMapSync<String, Grant>;
-/// By the name of the subject, then by namespace (empty: everywhere): asking takes neither copies nor a walk.
-type BySubject = HashTrieMapSync<String, HashTrieMapSync<String, Grants>>;
 
 /// Roles and bindings, ready to be asked. Cloning costs nothing; a clone never changes.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    roles: HashTrieMapSync<Key, Arc<[Rule]>>,
-    users: BySubject,
-    groups: BySubject,
+    roles: Roles,
+    grants: Grants,
     compiled_in: Arc<str>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            roles: HashTrieMapSync::new_sync(),
-            users: HashTrieMapSync::new_sync(),
-            groups: HashTrieMapSync::new_sync(),
+            roles: Roles::default(),
+            grants: Grants::default(),
             compiled_in: Arc::from(format!("group {SERVERS_GROUP} may do everything (compiled in)")),
         }
     }
@@ -158,100 +150,67 @@ impl Rules {
     /// Decides; the default is no.
     #[must_use]
     pub fn authorize(&self, caller: &Caller, attributes: &Attributes<'_>) -> Decision {
-        if caller.groups.iter().any(|group| group == SERVERS_GROUP) {
+        if is_server(caller) {
             return Decision { allowed: true, reason: self.compiled_in.clone() };
         }
-        let user = self.users.get(&caller.username);
-        let groups = caller.groups.iter().filter_map(|group| self.groups.get(group));
-        for of_subject in user.into_iter().chain(groups) {
-            let everywhere = of_subject.get("");
-            let here = of_subject.get(attributes.namespace).filter(|_| !attributes.namespace.is_empty());
-            for grants in everywhere.into_iter().chain(here) {
-                if let Some(grant) = grants.values().find(|grant| self.role_allows(&grant.role, attributes)) {
-                    return Decision { allowed: true, reason: grant.reason.clone() };
-                }
+        for who in Who::all_of(caller) {
+            if let Some(reason) = self.grants.allowing(&self.roles, who, attributes) {
+                return Decision { allowed: true, reason };
             }
         }
         Decision { allowed: false, reason: missing(caller, attributes).into() }
     }
 
-    fn role_allows(&self, role: &Key, attributes: &Attributes<'_>) -> bool {
-        self.roles.get(role).is_some_and(|rules| rules.iter().any(|rule| rule.allows(attributes)))
+    /// Every rule that counts for the caller in a namespace; in an empty one, those that count everywhere. What is
+    /// compiled in for servers is not among them.
+    pub fn held<'a>(&'a self, caller: &'a Caller, namespace: &'a str) -> impl Iterator<Item = Held> + 'a {
+        Who::all_of(caller)
+            .flat_map(move |who| self.grants.of(who, namespace))
+            .flat_map(|grant| self.roles.rules_of(&grant.role).map(move |(source, rule)| grant.held(source, rule)))
+    }
+
+    /// Every rule by which the caller may do something.
+    pub fn held_for<'a>(
+        &'a self,
+        caller: &'a Caller,
+        attributes: &'a Attributes<'a>,
+    ) -> impl Iterator<Item = Held> + 'a {
+        Who::all_of(caller).flat_map(move |who| self.grants.of(who, attributes.namespace)).flat_map(move |grant| {
+            let rules = self.roles.rules_of(&grant.role).filter(|(_, rule)| rule.allows(attributes));
+            rules.map(move |(source, rule)| grant.held(source, rule))
+        })
+    }
+
+    /// The roles that allow something to whom they are bound.
+    pub fn roles_for<'a>(&'a self, attributes: &'a Attributes<'a>) -> impl Iterator<Item = &'a Key> + 'a {
+        self.roles
+            .within(attributes.namespace)
+            .filter(|key| self.roles.rules_of(key).any(|(_, rule)| rule.allows(attributes)))
+    }
+
+    /// Every rule that a role gives, those that it aggregates with its own.
+    pub fn rules_of<'a>(&'a self, role: &'a Key) -> impl Iterator<Item = &'a v1::PolicyRule> + 'a {
+        self.roles.rules_of(role).map(|(_, rule)| &**rule.source())
+    }
+
+    /// Every rule that a cluster role would take in if it aggregated by these selectors.
+    pub fn aggregated<'a>(
+        &'a self,
+        role: &'a Key,
+        aggregation: &v1::AggregationRule,
+    ) -> impl Iterator<Item = &'a v1::PolicyRule> + 'a {
+        self.roles.aggregated(role, roles::selectors(aggregation)).map(|(_, rule)| &**rule.source())
     }
 
     /// Takes the change of one object in; other kinds change nothing.
     pub(super) fn change(&mut self, before: Option<&Record>, now: Option<&Record>) {
-        if let Some(record) = before {
-            for (subject, _) in grants_of(record) {
-                self.of(subject, &record.key.namespace, |grants| {
-                    grants.remove_mut(&record.key.name);
-                });
-            }
-            self.roles.remove_mut(&record.key);
-        }
-        let Some(record) = now else { return };
-        for (subject, grant) in grants_of(record) {
-            self.of(subject, &record.key.namespace, |grants| {
-                grants.insert_mut(record.key.name.clone(), grant);
-            });
-        }
-        if let Some(rules) = rules_of(record) {
-            self.roles.insert_mut(record.key.clone(), rules);
-        }
+        self.roles.change(before, now);
+        self.grants.change(before, now);
     }
 }
 
-impl Rules {
-    /// Changes what bindings of one namespace give to the subject; nothing stays of a subject without any.
-    fn of(&mut self, subject: Subject, namespace: &str, change: impl FnOnce(&mut Grants)) {
-        let (all, name) = match subject {
-            Subject::User(name) => (&mut self.users, name),
-            Subject::Group(name) => (&mut self.groups, name),
-        };
-        let mut of_subject = all.get(&name).cloned().unwrap_or_else(HashTrieMapSync::new_sync);
-        let mut grants = of_subject.get(namespace).cloned().unwrap_or_else(RedBlackTreeMapSync::new_sync);
-        change(&mut grants);
-        if grants.is_empty() {
-            of_subject.remove_mut(namespace);
-        } else {
-            of_subject.insert_mut(namespace.to_owned(), grants);
-        }
-        if of_subject.is_empty() {
-            all.remove_mut(&name);
-        } else {
-            all.insert_mut(name, of_subject);
-        }
-    }
-}
-
-fn rules_of(record: &Record) -> Option<Arc<[Rule]>> {
-    match record.object.body.as_ref()? {
-        v1::object::Body::Role(role) => Some(role.rules.iter().map(Rule::namespaced).collect()),
-        v1::object::Body::ClusterRole(role) => Some(role.rules.iter().map(Rule::new).collect()),
-        _ => None,
-    }
-}
-
-fn grants_of(record: &Record) -> Vec<(Subject, Grant)> {
-    let (role_ref, subjects) = match &record.object.body {
-        Some(v1::object::Body::RoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
-        Some(v1::object::Body::ClusterRoleBinding(binding)) => (&binding.role_ref, &binding.subjects),
-        _ => return Vec::new(),
-    };
-    let Some(role_ref) = role_ref else { return Vec::new() };
-    let namespace = &record.key.namespace;
-    let role = match role_ref.kind.as_str() {
-        "ClusterRole" => Key::cluster(Kind::ClusterRole, &*role_ref.name),
-        "Role" if !namespace.is_empty() => Key::new(Kind::Role, &**namespace, &*role_ref.name),
-        _ => return Vec::new(),
-    };
-    let reason: Arc<str> =
-        format!("{} {} gives {} {}", record.kind(), record.key.name, role_ref.kind, role_ref.name).into();
-    subjects
-        .iter()
-        .filter_map(|subject| Subject::of(subject, namespace))
-        .map(|subject| (subject, Grant { role: role.clone(), reason: reason.clone() }))
-        .collect()
+fn is_server(caller: &Caller) -> bool {
+    caller.groups.iter().any(|group| group == SERVERS_GROUP)
 }
 
 fn missing(caller: &Caller, attributes: &Attributes<'_>) -> String {

@@ -242,6 +242,12 @@ impl Registry {
         self.rules.authorize(caller, attributes)
     }
 
+    /// All roles and bindings.
+    #[must_use]
+    pub fn rules(&self) -> &rbac::Rules {
+        &self.rules
+    }
+
     /// Revision of the last change of RBAC or of the namespace that admission of its objects depends on. For
     /// cluster-scoped objects the namespace is empty.
     #[must_use]

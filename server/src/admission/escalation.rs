@@ -16,8 +16,11 @@ pub(super) fn check(view: &View, identity: &Identity, object: &Object) -> Result
     let Some(key) = object.key() else { return Ok(()) };
     let giving = Giving { view, identity, namespace: &key.namespace };
     match &object.body {
-        Some(Body::Role(role)) => giving.role(&key, &role.rules),
-        Some(Body::ClusterRole(role)) => giving.role(&key, &role.rules),
+        Some(Body::Role(role)) => giving.role(&key, role.rules.iter()),
+        Some(Body::ClusterRole(role)) => {
+            let selected = role.aggregation_rule.iter().flat_map(|by| view.rules().aggregated(&key, by));
+            giving.role(&key, role.rules.iter().chain(selected))
+        }
         Some(Body::RoleBinding(binding)) => giving.binding(binding.role_ref.as_ref()),
         Some(Body::ClusterRoleBinding(binding)) => giving.binding(binding.role_ref.as_ref()),
         _ => Ok(()),
@@ -32,7 +35,7 @@ struct Giving<'a> {
 }
 
 impl Giving<'_> {
-    fn role(&self, key: &Key, rules: &[PolicyRule]) -> Result<(), Refusal> {
+    fn role<'r>(&self, key: &Key, rules: impl Iterator<Item = &'r PolicyRule>) -> Result<(), Refusal> {
         if self.may(&Attributes::on("escalate", key)) {
             return Ok(());
         }
@@ -44,15 +47,11 @@ impl Giving<'_> {
         if self.may(&Attributes { namespace: self.namespace, ..Attributes::on("bind", &key) }) {
             return Ok(());
         }
-        let Some(record) = self.view.get(&key) else {
+        if self.view.get(&key).is_none() {
             let reason = format!("{key} does not exist, so nobody without the right to bind it can give it");
             return Err(Refusal::Forbidden { reason });
-        };
-        match &record.object.body {
-            Some(Body::Role(role)) => self.holds_all(&role.rules, "the binding"),
-            Some(Body::ClusterRole(role)) => self.holds_all(&role.rules, "the binding"),
-            _ => Ok(()),
         }
+        self.holds_all(self.view.rules().rules_of(&key), "the binding")
     }
 
     /// `None` for what validation has refused already.
@@ -64,8 +63,8 @@ impl Giving<'_> {
         }
     }
 
-    fn holds_all(&self, rules: &[PolicyRule], giver: &str) -> Result<(), Refusal> {
-        for attributes in rules.iter().flat_map(|rule| rights_of(rule, self.namespace)) {
+    fn holds_all<'r>(&self, rules: impl Iterator<Item = &'r PolicyRule>, giver: &str) -> Result<(), Refusal> {
+        for attributes in rules.flat_map(|rule| rights_of(rule, self.namespace)) {
             if !self.may(&attributes) {
                 return Err(Refusal::Forbidden {
                     reason: format!("{giver} gives {}, which you do not have", name(&attributes)),

@@ -1,5 +1,7 @@
 //! Each bad input, and what good input becomes.
 
+mod rights;
+
 use boss_proto::{limits::CONFIG_KEY_LEN_MAX, manifest, object::Resource, raft::v1::Command};
 use boss_raft::state::{Outcome, Position, State, apply};
 

@@ -17,7 +17,12 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
         Some(Body::ConfigMap(map)) => small::check_config_map(map, report),
         Some(Body::Event(event)) => small::check_event(event, report),
         Some(Body::Role(role)) => rbac::check_role(&role.rules, rbac::Scope::Namespace, report),
-        Some(Body::ClusterRole(role)) => rbac::check_role(&role.rules, rbac::Scope::Cluster, report),
+        Some(Body::ClusterRole(role)) => {
+            rbac::check_role(&role.rules, rbac::Scope::Cluster, report);
+            if let Some(aggregation) = &role.aggregation_rule {
+                rbac::check_aggregation(aggregation, report);
+            }
+        }
         Some(Body::RoleBinding(binding)) => {
             rbac::check_binding(binding.role_ref.as_ref(), &binding.subjects, rbac::Scope::Namespace, report);
         }

@@ -74,6 +74,9 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.ServerJoin/Join", Door::Secret),
     ("/boss.v1.Auth/WhoAmI", Door::Identity),
     ("/boss.v1.Auth/CanI", Door::Identity),
+    ("/boss.v1.Auth/ListRights", Door::Identity),
+    // About somebody else it asks for the right to impersonate him.
+    ("/boss.v1.Auth/Explain", Door::Identity),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
     ("/boss.v1.Pods/Logs", Door::Right { verb: "get", part: "log" }),
     ("/grpc.health.v1.Health/Check", Door::Open),

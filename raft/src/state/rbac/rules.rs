@@ -1,5 +1,7 @@
 //! One rule of a role, taken apart once. Knows no subject.
 
+use std::sync::Arc;
+
 use boss_proto::v1::PolicyRule;
 
 use super::Attributes;
@@ -26,10 +28,9 @@ impl Words {
 
 #[derive(Debug)]
 pub(super) struct Rule {
+    source: Arc<PolicyRule>,
     verbs: Words,
     resources: Words,
-    /// Empty: every name.
-    names: Box<[String]>,
     paths: Words,
 }
 
@@ -38,14 +39,19 @@ impl Rule {
         Self {
             verbs: Words::new(&rule.verbs),
             resources: Words::new(&rule.resources),
-            names: rule.resource_names.clone().into(),
             paths: Words::new(&rule.non_resource_paths),
+            source: Arc::new(rule.clone()),
         }
     }
 
     /// A rule of a Role: paths outside the registry are not a namespace's to give.
     pub(super) fn namespaced(rule: &PolicyRule) -> Self {
-        Self { paths: Words::Some(Box::new([])), ..Self::new(rule) }
+        Self::new(&PolicyRule { non_resource_paths: Vec::new(), ..rule.clone() })
+    }
+
+    /// The rule as it counts.
+    pub(super) fn source(&self) -> &Arc<PolicyRule> {
+        &self.source
     }
 
     pub(super) fn allows(&self, attributes: &Attributes<'_>) -> bool {
@@ -57,7 +63,12 @@ impl Rule {
         }
         !attributes.resource.is_empty()
             && self.resources.contain(|word| resource_matches(word, attributes))
-            && (self.names.is_empty() || self.names.iter().any(|name| name == attributes.name))
+            && self.allows_name(attributes.name)
+    }
+
+    fn allows_name(&self, name: &str) -> bool {
+        let names = &self.source.resource_names;
+        names.is_empty() || names.iter().any(|allowed| allowed == name)
     }
 }
 
@@ -72,7 +83,7 @@ fn resource_matches(word: &str, attributes: &Attributes<'_>) -> bool {
 }
 
 /// A path, or with a `*` at its end everything that starts so.
-fn path_matches(pattern: &str, path: &str) -> bool {
+pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
         None => pattern == path,

@@ -1,5 +1,7 @@
 //! Rights by example: `check` builds one rule and one binding and asks.
 
+mod laws;
+
 use boss_proto::{object::Resource, raft::v1::Caller, v1};
 
 use super::{Attributes, Rules, SERVERS_GROUP};
@@ -155,6 +157,71 @@ fn a_service_account_is_the_user_of_its_name() {
     assert!(rules.authorize(&ci, &pods("get", "a", "x")).allowed);
     let other = Caller { username: "system:serviceaccount:b:ci".to_owned(), ..Caller::default() };
     assert!(!rules.authorize(&other, &pods("get", "a", "x")).allowed);
+}
+
+fn labelled(name: &str, label: &str, rules: Vec<v1::PolicyRule>, selectors: &[&str]) -> Record {
+    let labels = [("area".to_owned(), label.to_owned())].into();
+    let aggregation_rule = (!selectors.is_empty())
+        .then(|| v1::AggregationRule { cluster_role_selectors: selectors.iter().map(ToString::to_string).collect() });
+    let metadata = metadata("", name).map(|metadata| v1::ObjectMeta { labels, ..metadata });
+    record(v1::ClusterRole { metadata, rules, aggregation_rule, ..Default::default() }.into_object())
+}
+
+#[test]
+fn an_aggregating_role_has_the_rules_of_the_roles_that_it_selects() {
+    let read = labelled("read", "apps", vec![rule("get", "pods", "", "")], &[]);
+    let other = labelled("other", "db", vec![rule("delete", "pods", "", "")], &[]);
+    let outer = labelled("role", "none", vec![rule("list", "pods", "", "")], &["area=apps"]);
+    let mut rules = rules(&[read.clone(), other.clone(), outer, everywhere(subject("User", "ann"))]);
+    let allowed =
+        |rules: &Rules| ["get", "list", "delete"].map(|verb| rules.authorize(&ann(), &pods(verb, "a", "")).allowed);
+    assert_eq!(allowed(&rules), [true, true, false]);
+    let held: Vec<_> = rules.held(&ann(), "a").collect();
+    assert_eq!(held.iter().map(|held| held.source.name.as_str()).collect::<Vec<_>>(), ["role", "read"]);
+    assert!(held.iter().all(|held| held.role.name == "role" && held.binding.name == "binding"));
+
+    // Labels come and go.
+    let moved = labelled("other", "apps", vec![rule("delete", "pods", "", "")], &[]);
+    rules.change(Some(&other), Some(&moved));
+    assert_eq!(allowed(&rules), [true, true, true]);
+    rules.change(Some(&read), None);
+    assert_eq!(allowed(&rules), [false, true, true]);
+}
+
+#[test]
+fn what_a_taken_in_role_aggregates_itself_is_not_passed_on() {
+    let inner = labelled("inner", "inner", vec![rule("get", "pods", "", "")], &[]);
+    let middle = labelled("middle", "middle", Vec::new(), &["area=inner"]);
+    let outer = labelled("role", "outer", Vec::new(), &["area=middle", "area=outer"]);
+    let rules = rules(&[inner, middle, outer, everywhere(subject("User", "ann"))]);
+    assert!(!rules.authorize(&ann(), &pods("get", "a", "")).allowed);
+}
+
+#[test]
+fn roles_that_would_allow_something_are_found() {
+    let in_namespace =
+        v1::Role { metadata: metadata("a", "role"), rules: vec![rule("get", "pods", "", "")], ..Default::default() };
+    let rules = rules(&[record(in_namespace.into_object()), cluster_role(rule("*", "pods", "", ""))]);
+    let names = |namespace: &str| {
+        let attributes = pods("get", namespace, "x");
+        rules.roles_for(&attributes).map(|key| key.kind.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("a"), ["ClusterRole", "Role"]);
+    assert_eq!(names("b"), ["ClusterRole"]);
+}
+
+#[test]
+fn clones_that_part_ways_do_not_share_what_they_looked_up() {
+    let binding = everywhere(subject("User", "ann"));
+    let mut one = rules(&[cluster_role(rule("get", "pods", "", "")), binding]);
+    let mut two = one.clone();
+    let role = cluster_role(rule("get", "pods", "", ""));
+    one.change(Some(&role), Some(&cluster_role(rule("delete", "pods", "", ""))));
+    assert!(one.authorize(&ann(), &pods("delete", "a", "")).allowed);
+    two.change(Some(&role), Some(&cluster_role(rule("list", "pods", "", ""))));
+    assert!(!two.authorize(&ann(), &pods("delete", "a", "")).allowed);
+    assert!(two.authorize(&ann(), &pods("list", "a", "")).allowed);
+    assert!(one.authorize(&ann(), &pods("delete", "a", "")).allowed);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use boss_proto::{
     kind::Kind,
     labels,
-    v1::{PolicyRule, RoleRef, Subject},
+    selector::LabelSelector,
+    v1::{AggregationRule, PolicyRule, RoleRef, Subject},
 };
 
 use super::Report;
@@ -12,6 +13,11 @@ use super::Report;
 const RULES_MAX: usize = 256;
 /// More subjects belong into a group.
 const SUBJECTS_MAX: usize = 256;
+
+/// More selectors belong into another role.
+const SELECTORS_MAX: usize = 16;
+/// What roles name beside kinds: whom somebody may speak for.
+const SUBJECT_RESOURCES: [&str; 2] = ["users", "groups"];
 
 /// Where a role or binding counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +32,21 @@ pub(super) fn check_role(rules: &[PolicyRule], scope: Scope, report: &mut Report
     }
     for (index, rule) in rules.iter().enumerate() {
         check_rule(&format!("rules[{index}]"), rule, scope, report);
+    }
+}
+
+pub(super) fn check_aggregation(aggregation: &AggregationRule, report: &mut Report) {
+    let (field, selectors) = ("aggregationRule.clusterRoleSelectors", &aggregation.cluster_role_selectors);
+    if selectors.is_empty() || selectors.len() > SELECTORS_MAX {
+        let problem = format!("has {} entries, there may be 1 to {SELECTORS_MAX}", selectors.len());
+        report.add(field, problem, "leave out aggregationRule when nothing is to be taken in");
+    }
+    for (index, text) in selectors.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        if text.trim().is_empty() {
+            report.add(&field, "is empty, which would take in every role", "name a label, like area=apps");
+        }
+        report.check(field, text.parse::<LabelSelector>().map(|_| ()));
     }
 }
 
@@ -60,9 +81,9 @@ fn check_rule(field: &str, rule: &PolicyRule, scope: Scope, report: &mut Report)
 
 fn check_resource(field: &str, resource: &str, report: &mut Report) {
     let (plural, subresource) = resource.split_once('/').unwrap_or((resource, "x"));
-    let is_known = plural == "*" || Kind::ALL.into_iter().any(|kind| kind.plural() == plural);
-    if !is_known {
-        let kinds = Kind::ALL.map(Kind::plural).join(", ");
+    let is_kind = Kind::ALL.into_iter().any(|kind| kind.plural() == plural);
+    if plural != "*" && !is_kind && !SUBJECT_RESOURCES.contains(&plural) {
+        let kinds = Kind::ALL.map(Kind::plural).into_iter().chain(SUBJECT_RESOURCES).collect::<Vec<_>>().join(", ");
         report.add(field, format!("{resource:?} is no resource"), format!("use one of {kinds}, or *"));
     }
     if subresource != "*" && labels::check_name(subresource).is_err() {
