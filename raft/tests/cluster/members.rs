@@ -12,7 +12,7 @@ use boss_raft::{
     state::{Outcome, Rejection},
 };
 
-use super::harness::{Cluster, create, eventually, names, operation};
+use super::harness::{Cluster, eventually, names, operation};
 
 /// Why a server ended: its core failed, or it has no place in the cluster.
 pub(crate) async fn ended(handle: Handle) -> String {
