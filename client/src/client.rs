@@ -324,6 +324,7 @@ impl Client {
     pub async fn explain(&self, request: v1::ExplainRequest) -> Result<v1::ExplainResponse, Error> {
         self.ask(request, |channel, request| async move { AuthClient::new(channel).explain(request).await }).await
     }
+
     /// A channel to one good server, for streams that the caller opens itself.
     #[must_use]
     pub fn session(&self) -> Session {
