@@ -229,6 +229,20 @@ impl Api {
         }
     }
 
+    /// One page of a list of this many objects, and what asks for the next one.
+    pub async fn list_page<T: Resource>(
+        &self,
+        namespace: &str,
+        limit: u32,
+        page_token: prost::bytes::Bytes,
+    ) -> Result<(Vec<T>, prost::bytes::Bytes), Status> {
+        let (kind, namespace) = (T::KIND.to_string(), namespace.to_owned());
+        let message = v1::ListRequest { kind, namespace, limit, page_token, ..v1::ListRequest::default() };
+        let page = within(Box::pin(self.registry().list(self.request(message)?))).await?.into_inner();
+        let items: Result<_, _> = page.items.into_iter().map(|item| unpack(Some(item))).collect();
+        Ok((items?, page.next_page_token))
+    }
+
     /// Follows a kind from after a revision, or from a whole list if there is none.
     pub async fn watch<T: Resource>(&self, namespace: &str, from: Option<Revision>) -> Result<Watch<T>, Status> {
         let message = v1::WatchRequest {

@@ -112,6 +112,28 @@ impl Cluster {
         Self { servers, nodes, layout, known: plan.servers, folder, seen: Seen::default(), ports }
     }
 
+    /// Makes certificate, configuration and ports for one more server, and starts nothing. Returns its id.
+    pub fn prepare_server(&mut self) -> u64 {
+        let take = || ports::take(&run_folder::root().join("ports")).unwrap_or_else(|error| panic!("{error}"));
+        let ports = [take(), take(), take()];
+        let id = self.servers.len() as u64 + 1;
+        let server = Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]);
+        let known = self.layout.plan().servers.iter().map(|known| v1::Member {
+            id: known.id,
+            name: known.name.clone(),
+            peer_address: known.peer.clone(),
+            api_address: known.api.clone(),
+            voter: true,
+        });
+        let known: Vec<v1::Member> = known.collect();
+        let added = self.layout.add_server(server.clone(), &known);
+        added.unwrap_or_else(|error| panic!("the server's folder cannot be made: {error}"));
+        let config = self.layout.server_directory(&server).join("server.toml");
+        self.servers.push(Machine::new(&server.name, "boss-server", config));
+        self.ports.extend(ports);
+        id
+    }
+
     /// Configuration, certificates and keys on disk; makes tokens and certificates for users.
     #[must_use]
     pub fn layout(&self) -> &provision::Cluster {

@@ -9,7 +9,11 @@ use std::{
 };
 
 use boss_base::{clock::Clock, files, tasks::Tasks};
-use boss_proto::ids::{ClusterId, Incarnation, Revision, ServerId};
+use boss_proto::{
+    ids::{ClusterId, Incarnation, Revision, ServerId},
+    key::Key,
+    v1::object::Body,
+};
 use openraft::storage::RaftLogStorage;
 
 use crate::{
@@ -85,13 +89,15 @@ pub enum RestoreError {
     /// It holds nothing: it was taken before the cluster was formed.
     #[error("the snapshot holds no entry; take one of a formed cluster")]
     Empty,
-    /// The id belongs to a server of the life before, whose disk may come back.
+    /// The id may belong to a server of the life before, whose disk may come back.
     #[error(
-        "server {id} was a member of the cluster when the snapshot was taken: choose an id that no server ever had"
+        "server ids up to {highest} were given out before the snapshot was taken, so {id} may come back: choose a higher one"
     )]
     IdInUse {
         /// The id.
         id: ServerId,
+        /// No server gets an id up to here any more.
+        highest: ServerId,
     },
     /// Something is in the folder.
     #[error("{} is not empty: a restore makes a data folder, it never changes one", .0.display())]
@@ -115,8 +121,9 @@ pub enum RestoreError {
 pub async fn restore(restore: &Restore, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Contents, RestoreError> {
     let (contents, mut state, place) = read(&restore.file)?;
     let last = place.log_id.ok_or(RestoreError::Empty)?;
-    if contents.members.iter().any(|member| member.id == restore.member.id) {
-        return Err(RestoreError::IdInUse { id: restore.member.id });
+    let (id, highest) = (restore.member.id, highest_id(&contents, &state));
+    if id <= highest {
+        return Err(RestoreError::IdInUse { id, highest });
     }
     check_free(&restore.data_dir)?;
     state.begin_incarnation(Incarnation::random());
@@ -138,6 +145,15 @@ pub async fn restore(restore: &Restore, clock: Arc<dyn Clock>, tasks: &Tasks) ->
     let (incarnation, revision) = (state.incarnation(), state.revision());
     let state_hash = state.hash().to_string();
     Ok(Contents { incarnation, revision, state_hash, members: vec![restore.member.clone()], ..contents })
+}
+
+/// The highest id that any server had, as far as the snapshot knows.
+fn highest_id(contents: &Contents, state: &State) -> ServerId {
+    let noted = state.get(&Key::control_plane()).and_then(|record| match &record.object.body {
+        Some(Body::ControlPlane(plane)) => plane.spec.as_ref().map(|spec| ServerId(spec.highest_server_id)),
+        _ => None,
+    });
+    contents.members.iter().map(|member| member.id).chain(noted).max().unwrap_or_default()
 }
 
 fn alone(member: &Member, at: LogId) -> StoredMembership {

@@ -13,7 +13,10 @@ macro_rules! failpoint {
 pub(crate) use failpoint;
 
 #[cfg(test)]
-pub(crate) use testing::{children::crash_at_every_point, children::is_child, reach};
+pub(crate) use testing::{
+    children::{crash_at_every_point, is_child, run_child},
+    reach,
+};
 
 #[cfg(test)]
 mod testing;

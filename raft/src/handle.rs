@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use boss_base::{cached, tasks::Tasks};
 use boss_proto::{
-    ids::{ClusterId, Revision, ServerId},
+    ids::{ClusterId, Incarnation, Revision, ServerId},
     raft::v1::Operation,
 };
 use openraft::{
@@ -226,6 +226,12 @@ impl Handle {
         metrics::gauge!(metric::STORE_LAG_BATCHES).set(published.store_lag_batches() as f64);
         metrics::gauge!(metric::OBJECTS).set(view.len() as f64);
         metrics::gauge!(metric::REVISION).set(view.revision().0 as f64);
+    }
+
+    /// The life of the cluster that this server belongs to; none before it has applied anything.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.0.published.incarnation()
     }
 
     /// The members, as last known here.

@@ -76,6 +76,8 @@ pub const SNAPSHOTS_TRIGGERED: &str = "boss_raft_snapshots_triggered_total";
 pub const SNAPSHOT_SECONDS: &str = "boss_raft_snapshot_seconds";
 /// Size of the last snapshot.
 pub const SNAPSHOT_BYTES: &str = "boss_raft_snapshot_bytes";
+/// Snapshots from another server that went on where they were cut off.
+pub const SNAPSHOTS_RESUMED: &str = "boss_raft_snapshots_resumed_total";
 /// Objects in the registry.
 pub const OBJECTS: &str = "boss_raft_objects";
 /// The registry's revision.
@@ -143,6 +145,7 @@ pub const ALL: &[Definition] = &[
     counter(SNAPSHOTS_TRIGGERED, "Snapshots asked of the state machine."),
     histogram(SNAPSHOT_SECONDS, "Time to build and sync one snapshot."),
     gauge(SNAPSHOT_BYTES, "Size of the last snapshot that this server built."),
+    counter(SNAPSHOTS_RESUMED, "Snapshots from another server that went on where they had been cut off."),
     gauge(OBJECTS, "Objects in the registry."),
     gauge(REVISION, "The registry's revision, as applied here."),
     counter(PEER_CALLS_REFUSED, "Calls from peers that were refused."),

@@ -7,6 +7,8 @@ mod dial;
 pub(crate) mod roster;
 mod service;
 
+use boss_proto::ids::Incarnation;
+
 pub use client::{BadClusterId, Peers};
 pub(crate) use contact::Contact;
 pub use dial::{DialError, PeerDialer};
@@ -28,6 +30,15 @@ mod metadata {
     pub(super) const EXPELLED: &str = "boss-expelled";
     /// The life of the cluster that the caller belongs to; a caller without a state has none yet.
     pub(super) const INCARNATION: &str = "boss-incarnation";
+}
+
+/// The header in which one server tells another the life of the cluster that it belongs to; without a state it has none.
+pub const INCARNATION_HEADER: &str = metadata::INCARNATION;
+
+/// Reads the header; `None` when it is no incarnation.
+#[must_use]
+pub fn read_incarnation(text: &str) -> Option<Incarnation> {
+    u64::from_str_radix(text, 16).ok().map(Incarnation)
 }
 
 /// A message between peers: entries of one read plus their frames; above gRPC's default, far below a snapshot.

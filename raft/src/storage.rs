@@ -12,6 +12,7 @@ pub(crate) mod replacement;
 mod restore;
 mod sled_store;
 pub mod snapshot;
+pub(crate) mod start;
 mod state_machine;
 mod store;
 mod writer;
@@ -23,7 +24,11 @@ pub(crate) use meta::Place;
 pub use published::{Applied, Published};
 pub use restore::{OpenError, OpenOptions};
 pub use sled_store::SledStorage;
-pub use snapshot::{SnapshotFile, SnapshotReceiver};
+pub(crate) use snapshot::Incoming;
+pub use snapshot::{SnapshotFile, SnapshotReceiver, Transfer};
 pub use state_machine::{SnapshotBuilder, StateMachine};
 pub use store::{ROW_BYTES_MAX, RowReader, Storage, StoreError};
 pub use writer::StoreLimits;
+
+#[cfg(test)]
+mod tests;

@@ -7,19 +7,24 @@ mod services;
 
 use std::{sync::Arc, time::Duration};
 
+use ::http::HeaderMap;
 use boss_base::{
     clock::Clock,
     tasks::{OnExit, Tasks},
     telemetry::{Definition, Metrics},
     tls,
 };
+use boss_proto::ids::ServerId;
 use boss_raft::{Handle, PeerDialer, config::Limits};
 use tokio_util::sync::CancellationToken;
 
 pub use self::build_error::BuildError;
 use self::services::Services;
 use crate::{
-    api::gate::{Gate, Side},
+    api::{
+        self,
+        gate::{Gate, Side},
+    },
     auth::Authenticator,
     config::Config,
     controllers,
@@ -168,7 +173,8 @@ impl App {
         let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         let members = raft.clone();
-        let servers_gate = gate(Side::Servers).refusing(Arc::new(move |id| members.is_removed(id)));
+        let may_call = move |id, headers: &HeaderMap| may_call(&members, id, headers);
+        let servers_gate = gate(Side::Servers).asking(Arc::new(may_call));
         serve_peers(&groups.peering, bound.peer, servers_gate, &services);
         serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
         let probes = Probes::new(
@@ -201,6 +207,14 @@ impl App {
         stop(&groups, &raft).await;
         ended
     }
+}
+
+/// Whether another server may ask something of this one.
+fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api::Error> {
+    if raft.is_removed(id) {
+        return Err(api::Error::Forbidden(format!("server {id} has been removed from the cluster")));
+    }
+    writes::check_incarnation(raft, headers)
 }
 
 async fn start_raft(

@@ -3,6 +3,7 @@
 
 mod error;
 mod forwarding;
+mod incarnation;
 mod peers;
 mod stream;
 mod streaming;
@@ -25,7 +26,8 @@ use boss_raft::{
 
 pub use self::{
     error::Error,
-    peers::{Peers, Unreachable},
+    incarnation::{OfIncarnation, check_incarnation},
+    peers::{PeerClient, Peers, Unreachable},
     wire::Reply,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! A server whose state was changed at rest, in a way that its own disk does not show, is found and healed.
 
 use boss_chaos_tests::{
-    cluster::{Cluster, PATIENCE, Spec},
+    cluster::{Cluster, Spec},
     http, wait,
 };
 use boss_proto::{ids::ServerId, object::Resource, v1};

@@ -11,6 +11,7 @@ mod hash_check;
 mod joining;
 mod linearizability;
 mod many_watches;
+mod restore;
 mod shutdown;
 mod writes;
 

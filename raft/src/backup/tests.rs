@@ -1,10 +1,15 @@
 //! What a restore makes of a snapshot, and what it refuses. That a server starts on it is the cluster tests' to show.
 
 use boss_base::clock::SystemClock;
+use boss_proto::{
+    object::Resource,
+    raft::v1::Operation,
+    v1::{ControlPlane, ControlPlaneSpec},
+};
 
 use super::*;
 use crate::{
-    state::testing::*,
+    state::{Outcome, testing::*},
     storage::{OpenError, OpenOptions, StateMachine, StoreLimits},
 };
 
@@ -14,7 +19,10 @@ fn member(id: u64) -> Member {
 
 /// A snapshot of servers 1 and 2 at entry 9 of term 4.
 fn saved(folder: &Path) -> (PathBuf, State) {
-    let mut cluster = Cluster::new();
+    saved_of(folder, Cluster::new())
+}
+
+fn saved_of(folder: &Path, mut cluster: Cluster) -> (PathBuf, State) {
     for name in ["a", "b", "c"] {
         cluster.must(admin(), create(pod(name)));
     }
@@ -74,13 +82,28 @@ async fn ids_of_old_members_and_folders_in_use_are_refused_and_nothing_is_made()
     let (folder, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
     let (file, _) = saved(folder.path());
     let old = order(folder.path(), file.clone(), 2);
-    assert!(matches!(restored(&old, &tasks).await, Err(RestoreError::IdInUse { id: ServerId(2) })));
+    assert!(matches!(restored(&old, &tasks).await, Err(RestoreError::IdInUse { id: ServerId(2), .. })));
     assert!(!old.data_dir.exists());
     let occupied = order(folder.path(), file, 3);
     fs::create_dir(&occupied.data_dir).unwrap();
     fs::write(occupied.data_dir.join("x"), b"x").unwrap();
     assert!(matches!(restored(&occupied, &tasks).await, Err(RestoreError::Occupied(_))));
     assert_eq!(fs::read_dir(&occupied.data_dir).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn an_id_that_was_given_to_a_server_which_is_no_member_any_more_is_refused() {
+    let (folder, tasks) = (tempfile::tempdir().unwrap(), Tasks::new());
+    let mut cluster = Cluster::new();
+    let spec = Some(ControlPlaneSpec { highest_server_id: 7, ..ControlPlaneSpec::default() });
+    let plane = ControlPlane { metadata: meta("", &Key::control_plane().name), spec, ..ControlPlane::default() };
+    let leaders = Operation { leader_term: Some(1), ..cluster.admitted(servers(), create(plane.into_object())) };
+    assert!(matches!(cluster.apply(leaders), Outcome::Written { .. }));
+    let (file, _) = saved_of(folder.path(), cluster);
+    let refused = restored(&order(folder.path(), file.clone(), 7), &tasks).await;
+    assert!(matches!(refused, Err(RestoreError::IdInUse { id: ServerId(7), highest: ServerId(7) })), "{refused:?}");
+    restored(&order(folder.path(), file, 8), &tasks).await.unwrap();
+    tasks.cancel();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Brings one server up: log, state, peers, core, and the tasks around it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use boss_base::{
     clock::Clock,
@@ -24,14 +24,10 @@ use crate::{
     config::{Config, ElectionProfile, ReadMode},
     disk::{self, Room},
     log::{self, Log, Owner},
-    metric_definitions::STATE_REPLACED,
     network::{Contact, PeerDialer, Peers, roster::Roster},
     reads::{Promise, Reads, Rounds},
     state,
-    storage::{
-        OpenError, OpenOptions, Published, StateMachine, StoreLimits,
-        replacement::{self, Ordered},
-    },
+    storage::{self, OpenError, OpenOptions, Published, StateMachine, StoreLimits, start::Started},
     types::TypeConfig,
     watch::Fanout,
 };
@@ -81,9 +77,6 @@ async fn start_in(
     let forgot = config.reads == ReadMode::Lease && !log.is_pristine();
     let promise = if forgot { Promise::forgotten() } else { Promise::default() };
     settings.enable_elect = !forgot;
-    let replaced = replacement::prepare(&config.data_dir, &config.cluster_id, &mut log)
-        .await
-        .map_err(|source| OpenError::Io { path: config.data_dir.clone(), source })?;
     let state = OpenOptions {
         dir: config.data_dir.clone(),
         cluster_id: config.cluster_id.clone(),
@@ -93,10 +86,7 @@ async fn start_in(
         limits: state::Limits::default(),
         store: StoreLimits::default(),
     };
-    let (machine, published) = open_state(state, &room).await?;
-    if let Some(ordered) = &replaced {
-        replacement_stands(ordered, &published, &config.data_dir)?;
-    }
+    let Started { machine, published, notice } = open_state(state, &mut log, &room).await?;
     let peers = peers.of(published.clone());
     let raft = Raft::new(config.server_id.0, Arc::new(settings), peers.clone(), log.clone(), machine)
         .await
@@ -121,7 +111,7 @@ async fn start_in(
         alarm: watch::Sender::default(),
         aside: watch::Sender::default(),
         restart: watch::Sender::default(),
-        notice: replaced.map(|ordered| ordered.reason),
+        notice,
         data_dir: config.data_dir.clone(),
         stopping: tasks.token().child_token(),
         raft,
@@ -145,26 +135,13 @@ async fn start_in(
 }
 
 /// On a full disk in what the reserve held: a server that cannot start could not even vote.
-async fn open_state(options: OpenOptions, room: &Room) -> Result<(StateMachine, Published), OpenError> {
-    match StateMachine::open(options.clone()).await {
+async fn open_state(options: OpenOptions, log: &mut Log, room: &Room) -> Result<Started, OpenError> {
+    match storage::start::start(options.clone(), log).await {
         Err(OpenError::Io { source, .. }) if disk::says_full(&source) && room.give_up_reserve() => {
-            StateMachine::open(options).await
+            storage::start::start(options, log).await
         }
         opened => opened,
     }
-}
-
-/// The log may begin right after the state that was ordered: without it there is nothing to start from.
-fn replacement_stands(ordered: &Ordered, published: &Published, data_dir: &Path) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { path: data_dir.to_owned(), source };
-    if published.applied().borrow().log_id != Some(ordered.log_id) {
-        let problem = "the snapshot that was to replace the state is damaged";
-        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidData, problem)));
-    }
-    replacement::done(data_dir).map_err(io)?;
-    metrics::gauge!(STATE_REPLACED).set(1.0);
-    tracing::warn!(index = ordered.log_id.index, reason = ordered.reason, "the state was replaced");
-    Ok(())
 }
 
 async fn open_log(config: &Config, room: Room, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Log, StartError> {

@@ -34,7 +34,7 @@ use super::{
     convert::{
         append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
     },
-    metadata,
+    metadata, read_incarnation,
     roster::{Roster, is_removed, mark_expelled},
 };
 use crate::{
@@ -42,12 +42,12 @@ use crate::{
         BadMessage, log_id_from_proto, log_id_to_proto, mark_from_proto, mark_to_proto, stored_membership_from_proto,
         vote_from_proto, vote_to_proto,
     },
-    disk::Room,
+    disk::{Room, says_full},
     handle::Handle,
     log::Log,
-    metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED},
+    metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED, SNAPSHOTS_RESUMED},
     reads::{Promise, Reads},
-    storage::{Published, SnapshotFile, StateMachine},
+    storage::{Incoming, Published, SnapshotFile, SnapshotReceiver, StateMachine, Transfer},
     types::{Entry, SnapshotMeta, TypeConfig, Vote},
 };
 
@@ -142,6 +142,12 @@ pub enum Refused {
     /// A snapshot has no room here.
     #[error("the disk of this server is full")]
     DiskFull,
+    /// A transfer is to go on where this server holds nothing of it.
+    #[error("this server does not hold the first {offset} bytes of that snapshot: send it from its start")]
+    NothingHeld {
+        /// Where it was to go on.
+        offset: u64,
+    },
     /// A header is missing or no number.
     #[error("the header {0} is missing or malformed")]
     Header(&'static str),
@@ -158,6 +164,7 @@ impl From<Refused> for Status {
             Refused::WrongCluster { .. }
             | Refused::WrongIncarnation { .. }
             | Refused::WrongTarget { .. }
+            | Refused::NothingHeld { .. }
             | Refused::FreshFolder(_) => Status::failed_precondition(refused.to_string()),
             Refused::DiskFull => Status::resource_exhausted(refused.to_string()),
             Refused::Header(_) => Status::invalid_argument(refused.to_string()),
@@ -297,14 +304,21 @@ impl PeerService {
         let Some(Part::Header(header)) = next_part(&mut parts).await? else {
             return Err(Status::invalid_argument("a snapshot begins with its header"));
         };
+        let (bytes, offset) = (header.bytes, header.offset);
         let (vote, meta) = snapshot_meta(header).map_err(bad_message)?;
         speaks_for_itself(&vote, from)?;
-        let mut receiver = self.published.receive_snapshot().await.map_err(disk)?;
+        let transfer = Transfer { from, last: meta.last_log_id, bytes };
+        let receiver = self.begin_receiving(transfer, offset).await?;
+        let mut incoming = Incoming::new(transfer, receiver, self.published.cut_off().clone());
         loop {
             match next_part(&mut parts).await? {
-                Some(Part::Chunk(chunk)) => receiver.write_chunk(&chunk).await.map_err(disk)?,
+                Some(Part::Chunk(_)) if self.room.is_full() => {
+                    incoming.discard();
+                    return Err(Refused::DiskFull.into());
+                }
+                Some(Part::Chunk(chunk)) => incoming.write_chunk(&chunk).await.map_err(disk)?,
                 Some(Part::Trailer(trailer)) => {
-                    let file = receiver.finish(trailer.bytes, trailer.crc32).await.map_err(disk)?;
+                    let file = incoming.finish(trailer.bytes, trailer.crc32).await.map_err(disk)?;
                     return Ok((vote, meta, file));
                 }
                 Some(Part::Header(_)) => return Err(Status::invalid_argument("a second header")),
@@ -312,13 +326,27 @@ impl PeerService {
             }
         }
     }
+
+    /// From the start, or from where a transfer of the same file was cut off.
+    async fn begin_receiving(&self, transfer: Transfer, offset: u64) -> Result<SnapshotReceiver, Status> {
+        if offset > 0 {
+            let mut kept = self.published.cut_off().take(transfer, offset).ok_or(Refused::NothingHeld { offset })?;
+            kept.go_on().await.map_err(disk)?;
+            metrics::counter!(SNAPSHOTS_RESUMED).increment(1);
+            return Ok(kept);
+        }
+        if transfer.bytes > self.room.free_bytes() {
+            return Err(Refused::DiskFull.into());
+        }
+        self.published.receive_snapshot().await.map_err(disk)
+    }
 }
 
 /// The life of the cluster that the caller belongs to, if it says that it has one.
 fn incarnation<T>(request: &Request<T>) -> Result<Option<Incarnation>, Refused> {
     let Some(value) = request.metadata().get(metadata::INCARNATION) else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| u64::from_str_radix(text, 16).ok());
-    number.map(|number| Some(Incarnation(number))).ok_or(Refused::Header(metadata::INCARNATION))
+    let read = value.to_str().ok().and_then(read_incarnation);
+    read.map(Some).ok_or(Refused::Header(metadata::INCARNATION))
 }
 
 async fn next_part(parts: &mut Streaming<v1::SnapshotPart>) -> Result<Option<v1::snapshot_part::Part>, Status> {
@@ -384,6 +412,7 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<v1::SnapshotResponse>, Status> {
         let from = self.admit(&request)?;
         if self.room.is_full() {
+            self.published.cut_off().clear();
             return Err(Refused::DiskFull.into());
         }
         let (vote, meta, snapshot) = self.receive(request.into_inner(), from).await?;
@@ -418,8 +447,10 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<v1::SnapshotHeader>,
     ) -> Result<Response<v1::SnapshotProgressResponse>, Status> {
-        self.admit(&request)?;
-        Ok(Response::new(v1::SnapshotProgressResponse { offset: 0 }))
+        let from = self.admit(&request)?;
+        let header = request.into_inner();
+        let transfer = Transfer { from, last: header.last_log_id.map(log_id_from_proto), bytes: header.bytes };
+        Ok(Response::new(v1::SnapshotProgressResponse { offset: self.published.cut_off().received(transfer) }))
     }
 
     async fn state_hashes(
@@ -462,7 +493,7 @@ impl peer_server::Peer for PeerService {
         let file = file.map_err(|error| Status::unavailable(error.to_string()))?;
         tracing::info!(%from, bytes = file.len(), "a snapshot is fetched");
         let (parts, receiver) = tokio::sync::mpsc::channel(SNAPSHOT_PARTS_AHEAD);
-        let source = Source { vote: Vote::new(0, self.server_id.0), meta: SnapshotMeta::default(), file };
+        let source = Source { vote: Vote::new(0, self.server_id.0), meta: SnapshotMeta::default(), file, offset: 0 };
         self.handle.spawn("send-snapshot", async move {
             if let Err(error) = source.send(parts).await {
                 // The receiver misses the trailer.
@@ -512,6 +543,9 @@ fn stopped(error: impl std::error::Error) -> Status {
 }
 
 fn disk(error: std::io::Error) -> Status {
+    if says_full(&error) {
+        return Refused::DiskFull.into();
+    }
     Status::internal(format!("the snapshot cannot be stored: {error}"))
 }
 

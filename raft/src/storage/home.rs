@@ -13,6 +13,7 @@ use super::{
     sled_store::SledStorage,
     store::{Storage, StoreError},
 };
+use crate::failpoints::failpoint;
 
 /// Names the generation that counts. Without it nothing in the folder counts.
 const POINTER: &str = "current";
@@ -102,9 +103,12 @@ impl Home for SledHome {
     fn adopt(&mut self) -> Result<(), StoreError> {
         // sled's flush is no fsync: without this a power cut could leave a name for files that are not there.
         sync_tree(&self.folder(self.highest)).map_err(StoreError::Io)?;
+        failpoint!("store.home.synced");
         files::sync_directory(&self.directory).map_err(StoreError::Io)?;
+        failpoint!("store.home.listed");
         let text = format!("{}\n", self.highest);
         files::write_atomic(&self.directory.join(POINTER), text.as_bytes(), files::PRIVATE).map_err(StoreError::Io)?;
+        failpoint!("store.home.pointed");
         self.current = Some(self.highest);
         Ok(())
     }
@@ -119,6 +123,7 @@ impl Home for SledHome {
             if let Err(error) = remove(&path) {
                 tracing::warn!(path = %path.display(), %error, "a leftover of the store could not be removed");
             }
+            failpoint!("store.home.cleaned");
         }
     }
 

@@ -52,3 +52,34 @@ impl Marks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boss_proto::raft::v1::{Command, Operation};
+
+    use super::*;
+    use crate::types::Proposal;
+
+    fn entry(index: u64, operations: usize) -> Entry {
+        let command = Command { format: 1, operations: vec![Operation::default(); operations], ..Command::default() };
+        let payload = EntryPayload::Normal(Proposal::new(&command).unwrap());
+        Entry { log_id: LogId::new_term_index(1, index), payload }
+    }
+
+    #[test]
+    fn every_1024th_entry_and_each_that_asks_for_it_is_noted() {
+        let noted: Vec<_> = (1..=3_000).filter(|index| Marks::wants(&entry(*index, 1))).collect();
+        assert_eq!(noted, [1_024, 2_048]);
+        assert!(Marks::wants(&entry(7, 0)));
+    }
+
+    #[test]
+    fn only_the_latest_stay() {
+        let marks = Marks::default();
+        for index in 0..200 {
+            marks.note(Mark { log_id: LogId::new_term_index(1, index), hash: Digest::default() });
+        }
+        let kept: Vec<_> = marks.all().iter().map(|mark| mark.log_id.index).collect();
+        assert_eq!(kept, (200 - KEPT as u64..200).collect::<Vec<_>>());
+    }
+}

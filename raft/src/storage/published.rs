@@ -15,7 +15,7 @@ use super::{
     mailbox::Mailbox,
     marks::{Mark, Marks},
     meta::Place,
-    snapshot::{Directory, SnapshotFile, SnapshotReceiver},
+    snapshot::{CutOff, Directory, SnapshotFile, SnapshotReceiver},
 };
 use crate::{state::View, types::LogId};
 
@@ -42,6 +42,7 @@ pub(super) struct Inner {
     pub(super) applied: watch::Sender<Applied>,
     pub(super) snapshot: watch::Sender<Option<LogId>>,
     pub(super) directory: Directory,
+    pub(super) cut_off: CutOff,
     pub(super) marks: Marks,
     pub(super) current: CurrentSnapshot,
     pub(super) store_path: PathBuf,
@@ -113,6 +114,11 @@ impl Published {
     pub fn incarnation(&self) -> Option<Incarnation> {
         let joined = self.inner.applied.borrow().log_id.is_some();
         joined.then(|| self.inner.view.load().incarnation())
+    }
+
+    /// What is left of a snapshot that another server was sending.
+    pub(crate) fn cut_off(&self) -> &CutOff {
+        &self.inner.cut_off
     }
 
     /// Begins to take a snapshot in that another server sends.

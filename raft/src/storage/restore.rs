@@ -67,6 +67,20 @@ pub enum OpenError {
         /// Last entry in the log and the snapshots.
         log: u64,
     },
+    /// What was purged from the log is in no snapshot that can be read.
+    #[error(
+        "{path}: the log begins after entry {log}, but no snapshot that is whole reaches there (the state is at entry \
+         {state}): one is damaged or missing. Remove this server from the cluster and add it under a fresh id with an \
+         empty data folder"
+    )]
+    SnapshotLost {
+        /// Where snapshots are.
+        path: PathBuf,
+        /// Last entry in what could be restored; 0 when that is nothing.
+        state: u64,
+        /// Last entry that was purged.
+        log: u64,
+    },
     /// The data is another cluster's.
     #[error("{path} belongs to cluster {found}, this server to {expected}: check the data folder and the cluster id")]
     ForeignCluster {
@@ -217,6 +231,8 @@ fn list_snapshots(directory: &Directory, options: &OpenOptions) -> Result<Vec<Fo
             .and_then(|meta| Ok((meta.place()?, SnapshotFile::at(path.clone())?)));
         found.extend(unless_damaged(described, &path)?);
     }
+    // By what is in them: somebody may have given them other names.
+    found.sort_by(|(one, _), (other, _)| other.log_id.cmp(&one.log_id));
     Ok(found)
 }
 

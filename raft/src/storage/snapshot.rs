@@ -1,49 +1,19 @@
 //! Snapshot files: one state in one file, fsynced before anything relies on it. Knows no consensus.
 
 mod directory;
+mod file;
 mod format;
 mod receive;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::io;
 
 pub(crate) use self::directory::Directory;
 pub(crate) use self::format::{read, read_any, read_meta, write};
-pub use self::receive::SnapshotReceiver;
-
-/// A whole snapshot on disk.
-#[derive(Debug, Clone)]
-pub struct SnapshotFile {
-    path: Arc<PathBuf>,
-    bytes: u64,
-}
-
-impl SnapshotFile {
-    pub(super) fn at(path: PathBuf) -> io::Result<Self> {
-        let bytes = std::fs::metadata(&path)?.len();
-        Ok(Self { path: Arc::new(path), bytes })
-    }
-
-    /// Stands where a snapshot has to be named and there is none; cannot be opened.
-    pub(super) fn none() -> Self {
-        Self { path: Arc::default(), bytes: 0 }
-    }
-
-    /// Opens it for reading from its start. What is open stays readable when the file is replaced.
-    pub async fn open(&self) -> io::Result<tokio::fs::File> {
-        tokio::fs::File::open(&*self.path).await
-    }
-
-    /// Its size in bytes; never 0.
-    #[expect(clippy::len_without_is_empty, reason = "a snapshot has at least its header")]
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn path(&self) -> &PathBuf {
-        &self.path
-    }
-}
+pub(crate) use self::receive::{CutOff, Incoming};
+pub use self::{
+    file::SnapshotFile,
+    receive::{SnapshotReceiver, Transfer},
+};
 
 /// A file that is no whole snapshot of this cluster.
 #[derive(Debug, thiserror::Error)]

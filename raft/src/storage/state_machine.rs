@@ -29,10 +29,12 @@ use super::{
     meta::Place,
     published::{Applied, CurrentSnapshot, Inner, Published},
     restore::OpenOptions,
-    snapshot::{self, Directory, SnapshotFile},
+    snapshot::{self, CutOff, Directory, SnapshotFile},
 };
 use crate::{
-    disk, metric_definitions,
+    disk,
+    failpoints::failpoint,
+    metric_definitions,
     state::{Change, Limits, Outcome, Position, State, View, apply},
     types::{Entry, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -72,6 +74,7 @@ impl StateMachine {
             applied: watch::Sender::new(applied),
             snapshot: watch::Sender::new(covered),
             directory: parts.directory,
+            cut_off: CutOff::default(),
             marks: Marks::default(),
             current: Arc::clone(&current),
             store_path: parts.store_path,
@@ -310,11 +313,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
         let (state, place, file) = self.adopt(meta, snapshot).await?;
+        failpoint!("snapshot.adopted");
         self.state = state;
         self.place = place;
         set_current(&self.current, &self.published, &self.place, &file);
         self.published.publish(self.state.view(), self.place.log_id);
+        // What another transfer left is older than this, or will be sent again.
+        self.published.inner.cut_off.clear();
         self.replace_store();
+        failpoint!("snapshot.installed");
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use super::{
     store::{Storage, StoreError},
 };
 use crate::{
+    failpoints::failpoint,
     metric_definitions::{STORE_FAILURES, STORE_INDEX, STORE_REWRITES, STORE_WRITES},
     state::{
         Change,
@@ -178,9 +179,11 @@ impl<H: Home> Writer<H> {
         }
         let bytes = merged.bytes;
         let meta = self.meta(&after);
+        failpoint!("store.batch.merged");
         if let Err(error) = self.storage.write(&merged.rows, Some(&meta)) {
             return self.failed(&error, after);
         }
+        failpoint!("store.batch.written");
         metrics::counter!(STORE_WRITES).increment(1);
         report_index(&after);
         self.look_at_size(bytes, after);
@@ -244,6 +247,7 @@ impl<H: Home> Writer<H> {
             Ok(Written::Abandoned) => self.mailbox.miss(meanwhile.after),
             Err(error) => self.failed(&error, meanwhile.after),
         }
+        failpoint!("store.generation.swapped");
         self.home.clean();
     }
 
@@ -254,6 +258,7 @@ impl<H: Home> Writer<H> {
         meanwhile: &mut Meanwhile,
     ) -> Result<Written<H::Store>, StoreError> {
         let mut fresh = self.home.fresh()?;
+        failpoint!("store.generation.made");
         let mut chunk = Vec::with_capacity(REWRITTEN_ROWS);
         for row in rows::rows(&moment.view) {
             chunk.push(row);
@@ -267,6 +272,7 @@ impl<H: Home> Writer<H> {
             }
         }
         fresh.write(&chunk, None)?;
+        failpoint!("store.generation.rows-written");
         meanwhile.take_in(&self.mailbox, self.limits.waiting_bytes_max);
         // A snapshot is durable by itself; what the log brought must be durable there.
         let from_log = reason != Reason::Replaced || meanwhile.came;
@@ -275,8 +281,11 @@ impl<H: Home> Writer<H> {
         }
         let rows = std::mem::take(&mut meanwhile.merged).rows;
         fresh.write(&rows, Some(&self.meta(&meanwhile.after)))?;
+        failpoint!("store.generation.described");
         fresh.flush()?;
+        failpoint!("store.generation.flushed");
         self.home.adopt()?;
+        failpoint!("store.generation.adopted");
         Ok(Written::Whole(fresh))
     }
 

@@ -17,24 +17,24 @@ use crate::harness::{Cluster, create, eventually, names};
 const DISK_BYTES: u64 = 48 << 20;
 
 /// A file system in memory under a server's data folder.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` without the right to mount, which the caller's test then says.
-    fn under(folder: &Path) -> Option<Self> {
+    pub(crate) fn under(folder: &Path) -> Option<Self> {
         fs::create_dir_all(folder).unwrap();
         let size = format!("size={DISK_BYTES}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
         mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder.to_owned()))
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = File::create(self.0.join("filler")).unwrap();
         let block = vec![0x5a; 64 << 10];
         while filler.write_all(&block).is_ok() {}
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
     }
 }

@@ -182,6 +182,10 @@ impl Cluster {
         self.cut_off.cut(id);
     }
 
+    pub(crate) fn make_frail(&self, id: ServerId, bytes: u64) {
+        self.cut_off.make_frail(id, bytes);
+    }
+
     pub(crate) fn heal(&self) {
         self.cut_off.heal();
     }
@@ -301,7 +305,14 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 
 /// Creates a namespace; its name is all that matters here.
 pub(crate) async fn create(handle: &Handle, name: &str) -> Result<Revision, ProposeError> {
-    let metadata = v1::ObjectMeta { name: name.to_owned(), uid: format!("uid-{name}"), ..Default::default() };
+    create_with(handle, name, None).await
+}
+
+/// The same with a note of many bytes that cannot be packed.
+pub(crate) async fn create_with(handle: &Handle, name: &str, note: Option<String>) -> Result<Revision, ProposeError> {
+    let annotations = note.into_iter().map(|note| ("note".to_owned(), note)).collect();
+    let metadata =
+        v1::ObjectMeta { name: name.to_owned(), uid: format!("uid-{name}"), annotations, ..Default::default() };
     let object = v1::Namespace { metadata: Some(metadata), ..Default::default() }.into_object();
     loop {
         let outcome = handle.propose(vec![operation(handle, object.clone())]).await?.remove(0);

@@ -8,6 +8,7 @@ mod harness;
 mod leases;
 mod members;
 mod states;
+mod transfers;
 
 use std::time::Duration;
 

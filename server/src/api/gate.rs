@@ -13,7 +13,7 @@ use std::{
 
 use boss_base::{cached, clock::Clock, tls::PeerInfo};
 use boss_proto::ids::ServerId;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
@@ -45,8 +45,8 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallingServer(pub ServerId);
 
-/// Whether a server was removed: its certificate may still be good.
-pub type IsRemoved = Arc<dyn Fn(ServerId) -> bool + Send + Sync>;
+/// Whether a server may call with these headers: its certificate may still be good when it has no place any more.
+pub type MayCall = Arc<dyn Fn(ServerId, &HeaderMap) -> Result<(), Error> + Send + Sync>;
 
 /// Puts a gate before services.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ pub struct Gate {
     turns: Turns,
     watches: Watches,
     calls: Calls,
-    is_removed: Option<IsRemoved>,
+    may_call: Option<MayCall>,
 }
 
 /// A call that the gate knows.
@@ -78,13 +78,13 @@ impl Gate {
     /// A gate for one listener.
     #[must_use]
     pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
-        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new(), is_removed: None }
+        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new(), may_call: None }
     }
 
-    /// The same, closed to servers that were removed.
+    /// The same, closed to servers that may not call.
     #[must_use]
-    pub fn refusing(self, is_removed: IsRemoved) -> Self {
-        Self { is_removed: Some(is_removed), ..self }
+    pub fn asking(self, may_call: MayCall) -> Self {
+        Self { may_call: Some(may_call), ..self }
     }
 
     /// Lets the call through, with the caller in its extensions, or says why not.
@@ -144,8 +144,10 @@ impl Gate {
             return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
         };
         // The consensus service says it in a way that the removed server heeds: it ends.
-        if !doors::is_consensus(method) && self.is_removed.as_ref().is_some_and(|is_removed| is_removed(id)) {
-            return Err(Error::Forbidden(format!("server {id} has been removed from the cluster")));
+        if !doors::is_consensus(method)
+            && let Some(may_call) = &self.may_call
+        {
+            may_call(id, request.headers())?;
         }
         request.extensions_mut().insert(CallingServer(id));
         Ok(Admitted::at_once(method))

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use boss_proto::{
     ids::{NodeName, ServerId},
     limits::LOG_WINDOW_BATCHES,
-    peer::v1::{ForwardLogsRequest, LocateRequest, forward_client::ForwardClient},
+    peer::v1::{ForwardLogsRequest, LocateRequest},
     v1::{CloseStream, LogRecord, LogsRequest, OpenLogs, StreamCredit, ToNode, to_node},
 };
 use futures_util::{
@@ -13,14 +13,14 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tokio::sync::mpsc;
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 use super::{
     Sessions,
     streams::{Part, Streams, TooMany},
     table::Session,
 };
-use crate::api::Error;
+use crate::{api::Error, writes::PeerClient};
 
 /// A session that cannot take an order for so long is stuck.
 const OPEN_MAX: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ impl Sessions {
         holder.filter(|server| *server != self.parts.server_id).ok_or_else(|| not_connected(node).into())
     }
 
-    fn peer(&self, server: ServerId) -> Result<ForwardClient<Channel>, Status> {
+    fn peer(&self, server: ServerId) -> Result<PeerClient, Status> {
         self.parts.peers.client(server).map_err(|error| Error::Unavailable(error.to_string()).into())
     }
 }

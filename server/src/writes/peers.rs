@@ -7,7 +7,12 @@ use std::{
 
 use boss_proto::{ids::ServerId, limits::MESSAGE_BYTES_MAX, peer::v1::forward_client::ForwardClient};
 use boss_raft::{Handle, Member, PeerDialer};
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
+
+use super::OfIncarnation;
+
+/// What asks another server.
+pub type PeerClient = ForwardClient<InterceptedService<Channel, OfIncarnation>>;
 
 /// A server cannot be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,13 +45,13 @@ impl Peers {
     }
 
     /// Asks another server; the channel connects when it is used and reconnects by itself.
-    pub fn client(&self, id: ServerId) -> Result<ForwardClient<Channel>, Unreachable> {
+    pub fn client(&self, id: ServerId) -> Result<PeerClient, Unreachable> {
         let members = self.0.raft.members();
         // The configuration is of the day when the cluster was formed; the members know better.
         let known = if members.is_empty() { &self.0.configured } else { &members };
         let member = known.iter().find(|member| member.id == id).cloned();
         let member = member.ok_or_else(|| Unreachable { id, problem: "it is no member of the cluster".to_owned() })?;
-        Ok(ForwardClient::new(self.channel(member)?)
+        Ok(ForwardClient::with_interceptor(self.channel(member)?, OfIncarnation(self.0.raft.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }

@@ -49,6 +49,12 @@ pub(crate) fn crash_at_every_point(child: &str, part: &str, mut check: impl FnMu
     points.into_keys().collect()
 }
 
+/// Runs the test named `child` once in the folder; it must end well.
+pub(crate) fn run_child(child: &str, folder: &Path) {
+    let output = run(child, folder, ("BOSS_TEST_NO_ORDER", "".as_ref()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn points(child: &str, part: &str) -> BTreeMap<String, u64> {
     let (folder, trace) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let trace = trace.path().join("points");

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     Peer,
-    failure::{failed, nonsense, unreachable},
+    failure::{failed, nonsense, unreachable, within},
 };
 use crate::{
     codec::{BadMessage, log_id_to_proto, stored_membership_to_proto, vote_from_proto, vote_to_proto},
@@ -29,17 +29,23 @@ pub(in crate::network) const SNAPSHOT_PARTS_AHEAD: usize = 4;
 
 pub(super) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 
-/// Sends it and waits until the peer has installed it, or until `cancel` says that nobody needs that any more.
+/// How long a peer may take to say how much it holds of a transfer that was cut off.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends it, or what the peer lacks of it, and waits until the peer has installed it, or until `cancel` says that nobody
+/// needs that any more.
 pub(super) async fn send(
     peer: &mut Peer,
     vote: Vote,
     snapshot: Snapshot,
     cancel: impl Future<Output = ReplicationClosed>,
 ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+    let covered = snapshot.meta.last_log_id;
+    let mut source = Source { vote, meta: snapshot.meta, file: snapshot.snapshot, offset: 0 };
+    source.offset = held(peer, &source).await?;
     let (parts, receiver) = mpsc::channel(SNAPSHOT_PARTS_AHEAD);
     let (mut client, request) = peer.call(ReceiverStream::new(receiver)).map_err(failed)?;
-    let (acknowledged, id, covered) = (&peer.peers.acknowledged, peer.member.id, snapshot.meta.last_log_id);
-    let source = Source { vote, meta: snapshot.meta, file: snapshot.snapshot };
+    let (acknowledged, id) = (&peer.peers.acknowledged, peer.member.id);
     let install = async {
         // The call ends first when the peer refuses; then what is left of the file is of no use.
         let (sent, answer) = tokio::join!(source.send(parts), client.install_snapshot(request));
@@ -59,11 +65,25 @@ pub(super) async fn send(
     }
 }
 
+/// How much of the file the peer holds already.
+async fn held(peer: &mut Peer, source: &Source) -> Result<u64, StreamingError<TypeConfig>> {
+    let (mut client, request) = peer.call(source.header()).map_err(failed)?;
+    let answer = within(PROGRESS_TIMEOUT, client.snapshot_progress(request)).await?;
+    let offset = answer.into_inner().offset;
+    if offset > 0 {
+        tracing::info!(server = %peer.member.id, offset, bytes = source.file.len(), "goes on with a snapshot");
+    }
+    // More than there is cannot be: it begins anew.
+    Ok(if offset <= source.file.len() { offset } else { 0 })
+}
+
 /// A snapshot to be sent.
 pub(in crate::network) struct Source {
     pub(in crate::network) vote: Vote,
     pub(in crate::network) meta: SnapshotMeta,
     pub(in crate::network) file: SnapshotFile,
+    /// The bytes before it are there already.
+    pub(in crate::network) offset: u64,
 }
 
 impl Source {
@@ -79,9 +99,15 @@ impl Source {
             if file.read_buf(&mut chunk).await? == 0 {
                 break;
             }
-            let chunk: Bytes = chunk.freeze();
-            bytes += chunk.len() as u64;
+            let mut chunk: Bytes = chunk.freeze();
             checksum.update(&chunk);
+            // The checksum is of the whole file, what is there already included.
+            let there = self.offset.saturating_sub(bytes).min(chunk.len() as u64);
+            bytes += chunk.len() as u64;
+            drop(chunk.split_to(usize::try_from(there).unwrap_or_default()));
+            if chunk.is_empty() {
+                continue;
+            }
             if send_part(&parts, v1::snapshot_part::Part::Chunk(chunk)).await.is_none() {
                 return Ok(());
             }
@@ -97,7 +123,7 @@ impl Source {
             last_log_id: self.meta.last_log_id.as_ref().map(log_id_to_proto),
             membership: Some(stored_membership_to_proto(&self.meta.last_membership)),
             bytes: self.file.len(),
-            offset: 0,
+            offset: self.offset,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Random commands: what must hold whatever they are.
 
+mod processes;
+
 use boss_proto::{
     ids::Revision,
     key::Key,

@@ -13,7 +13,7 @@ use std::{
 use boss_base::files;
 
 use super::SnapshotFile;
-use crate::types::LogId;
+use crate::{failpoints::failpoint, types::LogId};
 
 /// The newest, and one more in case that a transfer of it is under way or the newest cannot be read.
 const KEPT: usize = 2;
@@ -59,11 +59,14 @@ impl Directory {
             return self.adopt(&temporary, log_id);
         }
         File::open(written)?.sync_all()?;
+        failpoint!("snapshot.synced");
         let (index, term) = log_id.map_or((0, 0), |log_id| (log_id.index, log_id.leader_id.term));
         // Fixed width, so that the order of names is the order of entries.
         let path = self.path.join(format!("{index:020}-{term:020}{ENDING}"));
         fs::rename(written, &path)?;
+        failpoint!("snapshot.renamed");
         files::sync_directory(&self.path)?;
+        failpoint!("snapshot.listed");
         self.remove_old(&path);
         SnapshotFile::at(path)
     }
@@ -83,6 +86,7 @@ impl Directory {
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "an old snapshot could not be removed");
             }
+            failpoint!("snapshot.old-removed");
         }
     }
 }

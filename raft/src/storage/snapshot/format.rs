@@ -13,6 +13,7 @@ use prost::Message;
 
 use super::BadSnapshot;
 use crate::{
+    failpoints::failpoint,
     state::{
         Limits, Registry, State,
         rows::{self, Loader, Row},
@@ -40,6 +41,7 @@ pub(super) fn write_rows(file: &File, meta: &Meta, rows: impl Iterator<Item = Ro
     let mut out = BufWriter::new(file);
     out.write_all(MAGIC)?;
     write_block(&mut out, &meta.encode_to_vec(), 0)?;
+    failpoint!("snapshot.headed");
     let mut chunk = BytesMut::with_capacity(CHUNK_BYTES_MAX);
     let mut count = 0_u64;
     for row in rows {
@@ -54,7 +56,9 @@ pub(super) fn write_rows(file: &File, meta: &Meta, rows: impl Iterator<Item = Ro
     }
     // An empty chunk with the number of rows ends the file.
     write_block(&mut out, &count.to_le_bytes(), 0)?;
-    out.flush()
+    out.flush()?;
+    failpoint!("snapshot.written");
+    Ok(())
 }
 
 /// A block: its length, how long it is unpacked (0: it is not packed), its checksum, its bytes.

@@ -1,13 +1,20 @@
-//! A snapshot that arrives in chunks from another server, into a file of its own until it is whole.
+//! A snapshot that arrives in chunks from another server, into a file of its own until it is whole. One that was cut off
+//! stays for a while: the sender goes on from there. Knows no call.
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::{fs::File, io::AsyncWriteExt};
+use boss_proto::ids::ServerId;
+use tokio::{
+    fs::File,
+    io::{AsyncSeekExt, AsyncWriteExt},
+};
 
-use super::SnapshotFile;
+use super::{SnapshotFile, file::Temporary};
+use crate::{failpoints::failpoint, types::LogId};
 
 /// A snapshot on its way in. Dropped before its end, it leaves nothing behind.
 #[derive(Debug)]
@@ -18,24 +25,17 @@ pub struct SnapshotReceiver {
     checksum: crc32fast::Hasher,
 }
 
-/// Removes its file unless it was taken.
-#[derive(Debug)]
-struct Temporary(Option<PathBuf>);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // The next start removes what this cannot.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 impl SnapshotReceiver {
     pub(crate) async fn begin(path: &Path) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path).await?;
-        let temporary = Temporary(Some(path.to_owned()));
+        let temporary = Temporary::at(path);
         Ok(Self { file, temporary, bytes: 0, checksum: crc32fast::Hasher::new() })
+    }
+
+    /// Bytes from its start that are there.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.bytes
     }
 
     /// Takes the next bytes.
@@ -43,7 +43,14 @@ impl SnapshotReceiver {
         self.file.write_all(chunk).await?;
         self.bytes += chunk.len() as u64;
         self.checksum.update(chunk);
+        failpoint!("snapshot.received-chunk");
         Ok(())
+    }
+
+    /// Makes ready for the next bytes after a write that was given up in the middle.
+    pub(crate) async fn go_on(&mut self) -> io::Result<()> {
+        self.file.seek(io::SeekFrom::Start(self.bytes)).await?;
+        self.file.set_len(self.bytes).await
     }
 
     /// Ends it, if everything came as it was sent. What is in it is checked when it is installed.
@@ -54,7 +61,96 @@ impl SnapshotReceiver {
         }
         self.file.flush().await?;
         self.file.sync_all().await?;
-        let path = self.temporary.0.take().expect("only this takes it, and it takes self");
-        SnapshotFile::at(path)
+        failpoint!("snapshot.received");
+        Ok(SnapshotFile::received(self.temporary, self.bytes))
+    }
+}
+
+/// Which file is meant. Another server may pack the same state otherwise, so the sender is part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// Who sends it.
+    pub from: ServerId,
+    /// The last entry in it.
+    pub last: Option<LogId>,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// What is left of the transfer that was cut off last; one at most. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CutOff(Arc<Mutex<Option<(Transfer, SnapshotReceiver)>>>);
+
+impl CutOff {
+    /// Bytes from the start of the file that are there.
+    pub(crate) fn received(&self, transfer: Transfer) -> u64 {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(other, _)| *other == transfer).map_or(0, |(_, receiver)| receiver.received())
+    }
+
+    /// What was kept of the transfer, if it goes on exactly here.
+    pub(crate) fn take(&self, transfer: Transfer, offset: u64) -> Option<SnapshotReceiver> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = kept.as_ref().is_some_and(|(other, receiver)| *other == transfer && receiver.received() == offset);
+        if fits { kept.take().map(|(_, receiver)| receiver) } else { None }
+    }
+
+    /// Forgets what was kept: it is of no use any more, or its room is needed.
+    pub(crate) fn clear(&self) {
+        self.replace(None);
+    }
+
+    fn replace(&self, now: Option<(Transfer, SnapshotReceiver)>) {
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now);
+        // Removes a file: not under the lock.
+        drop(before);
+    }
+}
+
+/// A transfer under way. Dropped in the middle, whatever ended it, what came stays for the next attempt: a call whose
+/// connection breaks is not told so, it is dropped.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    transfer: Transfer,
+    cut_off: CutOff,
+    /// Taken when nothing can be gone on with.
+    receiver: Option<SnapshotReceiver>,
+}
+
+impl Incoming {
+    pub(crate) fn new(transfer: Transfer, receiver: SnapshotReceiver, cut_off: CutOff) -> Self {
+        Self { transfer, cut_off, receiver: Some(receiver) }
+    }
+
+    /// Takes the next bytes. After an error nothing is left of it.
+    pub(crate) async fn write_chunk(&mut self, chunk: &[u8]) -> io::Result<()> {
+        // It stays where it is: this call, too, is dropped when the connection breaks.
+        let receiver = self.receiver.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        let written = receiver.write_chunk(chunk).await;
+        if written.is_err() {
+            self.receiver = None;
+        }
+        written
+    }
+
+    /// Ends it, if everything came as it was sent; else nothing is left of it.
+    pub(crate) async fn finish(mut self, bytes: u64, crc32: u32) -> io::Result<SnapshotFile> {
+        let receiver = self.receiver.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        receiver.finish(bytes, crc32).await
+    }
+
+    /// What came is of no use.
+    pub(crate) fn discard(mut self) {
+        self.receiver = None;
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.receiver.take().filter(|receiver| receiver.received() > 0) {
+            let Transfer { from, bytes, .. } = self.transfer;
+            tracing::info!(%from, received = receiver.received(), bytes, "a snapshot was cut off");
+            self.cut_off.replace(Some((self.transfer, receiver)));
+        }
     }
 }
