@@ -7,6 +7,8 @@ EXAMPLE ?= docs/examples/process-pod.yaml
 POD ?= $(shell sed -n 's/^  name: //p' $(EXAMPLE) | head -n 1)
 N ?= 1
 NAME ?= node-1
+FUZZ_SECONDS ?= 600
+FUZZ ?=
 
 RELEASE := $(CARGO_TARGET_DIR)/release
 BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
@@ -14,7 +16,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +83,11 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 	cc -shared -fPIC -O2 -o $(CARGO_TARGET_DIR)/slow_sync.so raft/benches/log/slow_sync.c -ldl
 	$(CARGO) bench --locked -p boss-raft --bench log
 	SLOW_SYNC_US=4000 LD_PRELOAD=$(CARGO_TARGET_DIR)/slow_sync.so $(CARGO) bench --locked -p boss-raft --bench log
+
+
+fuzz: deps ## Feed every reader with damaged bytes, FUZZ_SECONDS for each; FUZZ=log_recovery for one of them
+	BOSS_FUZZ_SECONDS=$(FUZZ_SECONDS) BOSS_FUZZ_SEED=$${BOSS_FUZZ_SEED:-$$(date +%s)} \
+	    $(CARGO) test --locked --release -p boss-raft -p boss-server --lib -- --nocapture --test-threads 1 fuzz::tests::$(FUZZ)
 
 bench-etcd: build ## Compare the registry with etcd, which must be installed
 	$(RELEASE)/boss-bench etcd

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod constant_time;
 pub mod files;
+pub mod fuzz;
 pub mod jwt;
 pub mod pki;
 pub mod signals;

@@ -1,6 +1,8 @@
 //! Consensus and the replicated registry: commands in, outcomes out, log and sled below. The only crate that names
 //! openraft or sled; knows no user-facing API.
 
+#![allow(unexpected_cfgs, reason = "fuzzers are built with cfg(fuzzing), which Cargo does not know")]
+
 pub mod handle;
 pub mod reads;
 pub mod watch;
@@ -15,6 +17,8 @@ pub mod types;
 mod compaction;
 pub mod disk;
 mod failpoints;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 
 pub mod codec;
 pub mod log;

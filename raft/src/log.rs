@@ -1,6 +1,8 @@
 //! The write-ahead log: entries, vote and marks in segments of fixed size, durable before they are answered for.
 //! Knows what an entry is, not what it means.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod index;
 mod memory;
 mod open;

@@ -21,3 +21,5 @@ pub use self::{
     join::JoinService,
     registry::RegistryService,
 };
+#[cfg(any(test, fuzzing))]
+pub use registry::fuzz_requests;

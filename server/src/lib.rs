@@ -1,5 +1,7 @@
 //! boss-server: the control plane's replica. This file is only the map, in reading order.
 
+#![allow(unexpected_cfgs, reason = "fuzzers are built with cfg(fuzzing), which Cargo does not know")]
+
 pub mod config;
 
 pub mod app;
@@ -18,5 +20,7 @@ pub mod controllers;
 pub mod scheduler;
 pub mod sessions;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gauges;
 pub mod metric_definitions;

@@ -2,6 +2,8 @@
 
 mod contact;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod list;
 mod pages;
 mod rights;

@@ -130,6 +130,21 @@ pub(super) fn encode(record: &Record, sequence: u64, salt: u64, batch_at: usize,
     frame[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
+/// The frame around a body of whatever kind and content.
+#[cfg(any(test, fuzzing))]
+pub(super) fn frame(kind: u8, since_batch: u32, sequence: u64, salt: u64, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; HEADER_BYTES];
+    put_u32(&mut frame, 4, body.len());
+    frame[8..16].copy_from_slice(&sequence.to_le_bytes());
+    frame[16..20].copy_from_slice(&since_batch.to_le_bytes());
+    frame[20] = kind;
+    frame.extend_from_slice(body);
+    let crc = checksum(salt, &frame[4..]);
+    frame[..4].copy_from_slice(&crc.to_le_bytes());
+    frame.resize(HEADER_BYTES + body.len().next_multiple_of(ALIGN), 0);
+    frame
+}
+
 /// Largest number of bytes that [`encode`] appends for the record.
 pub(super) fn frame_bytes_max(record: &Record) -> usize {
     let body = match record {

@@ -179,7 +179,7 @@ struct Head {
     bytes: u64,
 }
 
-fn encode_head(owner: &Owner, first_sequence: u64, salt: u64) -> Vec<u8> {
+pub(super) fn encode_head(owner: &Owner, first_sequence: u64, salt: u64) -> Vec<u8> {
     let cluster = owner.cluster_id.as_str().as_bytes();
     let bytes = (FIXED_BYTES + cluster.len()).next_multiple_of(ALIGN);
     let mut head = Vec::with_capacity(bytes);

@@ -3,6 +3,8 @@
 mod directory;
 mod file;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod receive;
 
 use std::io;

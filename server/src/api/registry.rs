@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::reading::WatchStream;
+#[cfg(any(test, fuzzing))]
+pub use self::reading::fuzz_requests;
 use super::{Error, status::to_status};
 use crate::{
     admission::Write,

@@ -93,10 +93,22 @@ pub(crate) fn read_meta(path: &Path, cluster_id: &ClusterId) -> Result<Meta, Bad
 
 /// Reads a whole snapshot of whatever cluster.
 pub(crate) fn read_any(path: &Path) -> Result<(Meta, State, Place), BadSnapshot> {
-    let mut input = BufReader::new(File::open(path)?);
-    let meta = Meta::read_any(&header(&mut input)?)?;
-    let (state, place) = body(&mut input, &meta, Limits::default())?;
+    read_any_from(&mut BufReader::new(File::open(path)?))
+}
+
+pub(super) fn read_any_from(input: &mut impl Read) -> Result<(Meta, State, Place), BadSnapshot> {
+    let meta = Meta::read_any(&header(input)?)?;
+    let (state, place) = body(input, &meta, Limits::default())?;
     Ok((meta, state, place))
+}
+
+/// A file around whatever description and rows.
+#[cfg(any(test, fuzzing))]
+pub(super) fn file_of(header: &[u8], rows: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = MAGIC.to_vec();
+    write_block(&mut out, header, 0)?;
+    write_chunk(&mut out, &mut BytesMut::from(rows))?;
+    Ok(out)
 }
 
 /// Reads a whole snapshot, checking every part and the hash over all.

@@ -94,5 +94,17 @@ fn to_message(delivery: Delivery) -> WatchResponse {
     WatchResponse { body: Some(body) }
 }
 
+/// Lists and watches as they travel, with their selectors, page tokens and revisions to go on from. For fuzzers.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_requests(input: &[u8]) {
+    use prost::Message;
+    if let Ok(request) = ListRequest::decode(input) {
+        drop(list_query(request));
+    }
+    if let Ok(request) = WatchRequest::decode(input) {
+        drop(watch_query(request));
+    }
+}
+
 // Only the linearizable and local words exist; a number that is neither reads as the stricter one.
 const _: () = assert!(WireConsistency::Linearizable as i32 == 0);
