@@ -1,6 +1,8 @@
 //! Many writes on one stream: admitted one by one, proposed as few entries, answered in their order. Reads no more of
 //! the stream than may be in flight, so that the transport holds back who sends too fast. Knows no transport.
 
+mod entrance;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -19,11 +21,13 @@ use boss_raft::{
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use prost::Message;
 
+use self::entrance::Entrance;
 use super::{Attempt, Error, Reply, Writes, generates_name, wire};
 use crate::{
     admission::{self, Refusal, Write},
     api::status,
     auth::Identity,
+    turns::{Full, Purpose, Turn},
 };
 
 /// Entries of one stream on their way: while they are, what arrives is gathered for the next.
@@ -56,6 +60,9 @@ pub(super) struct WriteStream<S> {
     ended: bool,
     waiting: VecDeque<StreamedWrite>,
     running: FuturesOrdered<BoxFuture<'static, Entry>>,
+    entrance: Entrance,
+    /// The first that waits depends on what is on its way; no turn is asked for before something has come back.
+    blocked: bool,
     /// Objects with writes on their way: how many, and whether one of them looked at the old object.
     keys: HashMap<Key, (usize, bool)>,
     in_flight: usize,
@@ -69,10 +76,13 @@ where
     S: Stream<Item = Result<WriteStreamRequest, Error>> + Send + Unpin + 'static,
 {
     pub(super) fn new(writes: Writes, identity: Arc<Identity>, input: S) -> Self {
+        let entrance = Entrance::new(writes.0.turns.writes.clone(), Arc::clone(&identity));
         Self {
             writes,
             identity,
             input,
+            entrance,
+            blocked: false,
             ended: false,
             waiting: VecDeque::new(),
             running: FuturesOrdered::new(),
@@ -97,7 +107,9 @@ where
 
     async fn next(&mut self) -> Result<Option<WriteStreamResponse>, Error> {
         loop {
-            while self.running.len() < ENTRIES_MAX && self.start_entry() {}
+            if self.running.len() < ENTRIES_MAX && !self.waiting.is_empty() && !self.alone && !self.blocked {
+                self.entrance.ask(self.purpose());
+            }
             if self.ended && self.waiting.is_empty() && self.running.is_empty() {
                 return Ok(None);
             }
@@ -105,8 +117,13 @@ where
             tokio::select! {
                 biased;
                 Some(entry) = self.running.next(), if !self.running.is_empty() => {
+                    self.blocked = false;
                     return self.answer(entry).await.map(Some);
                 }
+                turn = self.entrance.turn() => match turn {
+                    Ok(turn) => self.blocked = !self.start_entry(turn),
+                    Err(full) => self.refuse_waiting(full),
+                },
                 message = self.input.next(), if may_read => self.take(message)?,
             }
         }
@@ -129,11 +146,27 @@ where
         Ok(())
     }
 
-    /// Proposes what can go now; `false` when there is nothing.
-    fn start_entry(&mut self) -> bool {
-        if self.waiting.is_empty() || self.alone {
-            return false;
-        }
+    /// What makes room passes a full queue, as a call of its own would.
+    fn purpose(&self) -> Purpose {
+        if self.waiting.iter().all(wire::is_deletion) { Purpose::Delete } else { Purpose::Other }
+    }
+
+    /// There is no room to wait; whoever sent it may send it again. An entry of its own, so that answers keep their order.
+    fn refuse_waiting(&mut self, full: Full) {
+        let count = self.waiting.len().min(COMMAND_OPERATIONS_MAX);
+        let refused = self.waiting.drain(..count).map(|streamed| Place {
+            sequence: streamed.sequence,
+            return_object: streamed.return_object,
+            key: None,
+            state: State::Refused(full.into()),
+        });
+        let places: Vec<Place> = refused.collect();
+        self.in_flight += places.len();
+        self.running.push_back(Box::pin(async move { (places, Ok(Vec::new())) }));
+    }
+
+    /// Proposes what can go now, and has the turn until the outcome is there; `false` when there is nothing.
+    fn start_entry(&mut self, turn: Turn) -> bool {
         let view = self.writes.0.raft.view();
         let (mut places, mut operations, mut bytes) = (Vec::new(), Vec::new(), 0);
         while places.len() < COMMAND_OPERATIONS_MAX {
@@ -165,6 +198,7 @@ where
         self.in_flight += places.len();
         let raft = self.writes.0.raft.clone();
         self.running.push_back(Box::pin(async move {
+            let _turn = turn;
             let outcomes = if operations.is_empty() { Ok(Vec::new()) } else { raft.propose(operations).await };
             (places, outcomes)
         }));

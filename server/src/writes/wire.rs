@@ -7,7 +7,7 @@ use boss_proto::{
     v1::{
         ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, DeleteResponse,
         GetResponse, PatchRequest, StreamedWrite, TxnRequest, TxnResponse, TxnResult, UpdateRequest, WriteResponse,
-        txn_result::Result as Told,
+        streamed_write, txn_result::Result as Told,
     },
 };
 use boss_raft::state::{Part, Record};
@@ -118,6 +118,11 @@ impl Write {
         };
         decoded.map_err(|error| Error::BadMessage(format!("the forwarded request cannot be read: {error}")))
     }
+}
+
+/// Whether it does nothing but make room.
+pub(super) fn is_deletion(streamed: &StreamedWrite) -> bool {
+    matches!(streamed.operation, Some(streamed_write::Operation::Delete(_)))
 }
 
 /// One write of a stream.
