@@ -178,3 +178,35 @@ impl Member {
         Address { name, peer, api, storage_id: String::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boss_proto::{raft::v1::Operation, v1::RequestId};
+
+    use super::*;
+
+    /// A command of so many operations; the first is padded with so many bytes.
+    fn command(operations: usize, padding: usize) -> Command {
+        let mut command =
+            Command { format: COMMAND_FORMAT, proposed_at_ms: 1, operations: vec![Operation::default(); operations] };
+        let nonce = vec![1; padding].into();
+        command.operations[0].request_id = Some(RequestId { nonce, ..RequestId::default() });
+        command
+    }
+
+    #[test]
+    fn one_operation_more_than_an_entry_may_have_is_refused() {
+        assert!(Proposal::new(&command(COMMAND_OPERATIONS_MAX, 0)).is_ok());
+        let refused = Proposal::new(&command(COMMAND_OPERATIONS_MAX + 1, 0)).unwrap_err();
+        assert!(refused.to_string().contains(&format!("the limit is {COMMAND_OPERATIONS_MAX}")), "{refused}");
+    }
+
+    #[test]
+    fn one_byte_more_than_an_entry_may_have_is_refused() {
+        // All lengths on the way to the padding need three bytes here, so a byte more is a byte more.
+        let around = command(1, COMMAND_BYTES_MAX - 100).encoded_len() - (COMMAND_BYTES_MAX - 100);
+        assert!(Proposal::new(&command(1, COMMAND_BYTES_MAX - around)).is_ok());
+        let refused = Proposal::new(&command(1, COMMAND_BYTES_MAX - around + 1)).unwrap_err();
+        assert!(matches!(refused, BadProposal::TooManyBytes { bytes } if bytes == COMMAND_BYTES_MAX + 1), "{refused}");
+    }
+}

@@ -13,6 +13,8 @@ mod contact;
 mod full_disk;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/limits_of_writes.rs"]
+mod limits_of_writes;
 #[path = "api/many_writes.rs"]
 mod many_writes;
 #[path = "api/nodes.rs"]

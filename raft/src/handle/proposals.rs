@@ -41,8 +41,7 @@ pub(super) struct Proposals {
     raft: Raft<TypeConfig, StateMachine>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-    places: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
+    places: Places,
     door: watch::Receiver<Door>,
 }
 
@@ -53,8 +52,7 @@ impl Proposals {
         tasks: Tasks,
         door: watch::Receiver<Door>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED));
-        Self { raft, clock, tasks, places, reserve: Arc::new(Semaphore::new(PROPOSALS_RESERVED)), door }
+        Self { raft, clock, tasks, places: Places::default(), door }
     }
 
     fn refuse_without_room(&self) -> Result<(), ProposeError> {
@@ -72,7 +70,7 @@ impl Proposals {
     /// One entry with the operations; returns when it is applied here.
     pub(super) async fn propose(&self, operations: Vec<Operation>) -> Result<Vec<Outcome>, ProposeError> {
         self.refuse_without_room()?;
-        let place = self.take_place(&operations)?;
+        let place = self.places.take(&operations)?;
         let command = Command { format: COMMAND_FORMAT, proposed_at_ms: self.clock.unix_millis(), operations };
         let proposal = Proposal::new(&command).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         let before = self.clock.monotonic();
@@ -86,11 +84,27 @@ impl Proposals {
         report(&result, self.clock.monotonic().saturating_sub(before));
         result
     }
+}
 
+/// The places of proposals in flight. Clones share them.
+#[derive(Clone)]
+struct Places {
+    all: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let all = Arc::new(Semaphore::new(PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED));
+        Self { all, reserve: Arc::new(Semaphore::new(PROPOSALS_RESERVED)) }
+    }
+}
+
+impl Places {
     /// A place among those in flight. Some are kept for what makes room and for the leader's own loops: a registry
     /// that is full of its users' writes can still be emptied.
-    fn take_place(&self, operations: &[Operation]) -> Result<OwnedSemaphorePermit, ProposeError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().or_else(|full| {
+    fn take(&self, operations: &[Operation]) -> Result<OwnedSemaphorePermit, ProposeError> {
+        let place = Arc::clone(&self.all).try_acquire_owned().or_else(|full| {
             if operations.iter().all(may_use_reserve) {
                 Arc::clone(&self.reserve).try_acquire_owned()
             } else {
@@ -172,5 +186,37 @@ impl Drop for InFlight {
             drop(token.run_until_cancelled(answer).await);
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boss_proto::raft::v1::{Create, Delete};
+
+    use super::*;
+
+    fn operation(action: Action) -> Operation {
+        Operation { action: Some(action), ..Operation::default() }
+    }
+
+    fn take_all(places: &Places, operations: &[Operation], count: usize) -> Vec<OwnedSemaphorePermit> {
+        (0..count).map(|_| places.take(operations).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_proposal_more_than_the_limit_is_refused_and_deletes_still_find_their_reserve() {
+        let (places, create) = (Places::default(), [operation(Action::Create(Create::default()))]);
+        let delete = [operation(Action::Delete(Delete::default()))];
+        let of_leader = [Operation { leader_term: Some(1), ..create[0].clone() }];
+        let mut taken = take_all(&places, &create, PROPOSALS_IN_FLIGHT_MAX - PROPOSALS_RESERVED);
+        assert!(matches!(places.take(&create), Err(ProposeError::Busy)));
+        let mixed = [delete[0].clone(), create[0].clone()];
+        assert!(matches!(places.take(&mixed), Err(ProposeError::Busy)), "a delete takes nothing else along");
+        taken.extend(take_all(&places, &delete, PROPOSALS_RESERVED - 1));
+        taken.extend(take_all(&places, &of_leader, 1));
+        assert_eq!(taken.len(), PROPOSALS_IN_FLIGHT_MAX);
+        assert!(matches!(places.take(&delete), Err(ProposeError::Busy)));
+        taken.truncate(taken.len() - 1);
+        assert!(places.take(&delete).is_ok(), "a place that is given back is the next one's");
     }
 }

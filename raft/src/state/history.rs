@@ -316,3 +316,6 @@ fn edit<K: std::hash::Hash + Eq + Clone, T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
