@@ -22,7 +22,7 @@ pub use self::{
     dev::{Dev, Folder, Shape, Up},
     read::{Describe, Events, Get, Logs, Selection, Watch},
     snapshot::{RestoreSnapshot, Snapshot},
-    write::{Apply, Cascade, Delete, DryRun, Patch, Whole},
+    write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
 };
 use crate::failure::EXIT_CODES;
 
@@ -73,6 +73,8 @@ pub enum Command {
     Replace(Whole),
     /// Change some fields of an object
     Patch(Patch),
+    /// Compare objects, then do all of some operations or all of others, in one revision
+    Txn(Txn),
     /// Delete objects and wait until they are gone
     Delete(Delete),
     /// Show every change of objects as it happens

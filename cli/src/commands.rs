@@ -25,6 +25,7 @@ mod manifests;
 mod patch;
 mod snapshot;
 mod target;
+mod txn;
 mod version;
 mod watch;
 
@@ -46,6 +47,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Create(args) => create::run(&args, &Session::open(global)?, create::How::Create).await,
         Command::Replace(args) => create::run(&args, &Session::open(global)?, create::How::Replace).await,
         Command::Patch(args) => patch::run(&args, &Session::open(global)?).await,
+        Command::Txn(args) => txn::run(&args, &Session::open(global)?).await,
         Command::Get(args) => get::run(&args, &Session::open(global)?).await,
         Command::Describe(args) => describe::run(&args, &Session::open(global)?).await,
         Command::Delete(args) => delete::run(&args, &Session::open(global)?).await,

@@ -8,6 +8,7 @@ use crate::{
     API_VERSION,
     kind::Kind,
     limits::{MANIFEST_BYTES_MAX, OBJECT_BYTES_MAX},
+    object::with_kinds,
     v1::{self, object::Body},
 };
 
@@ -49,6 +50,19 @@ pub fn value_from_json(text: &[u8]) -> Result<Value, Problem> {
         return Err(Problem::FileTooLarge { bytes: text.len(), max: MANIFEST_BYTES_MAX });
     }
     json::value(text)
+}
+
+/// Reads the one document of a YAML (or JSON) text that is no object by itself.
+pub fn value_from_yaml(text: &str) -> Result<Value, Problem> {
+    if text.len() > MANIFEST_BYTES_MAX {
+        return Err(Problem::FileTooLarge { bytes: text.len(), max: MANIFEST_BYTES_MAX });
+    }
+    let mut documents = yaml::values(text);
+    let value = documents.next().unwrap_or(Ok(Value::Null))?;
+    match documents.next() {
+        None => Ok(value),
+        Some(_) => Err(Problem::NotAnObject { found: "several documents".to_owned() }),
+    }
 }
 
 /// Turns a JSON value into the message that its `kind` says.
@@ -120,19 +134,7 @@ macro_rules! bodies {
         }
     };
 }
-bodies!(
-    Namespace,
-    Pod,
-    Node,
-    Event,
-    ConfigMap,
-    ControlPlane,
-    ServiceAccount,
-    Role,
-    ClusterRole,
-    RoleBinding,
-    ClusterRoleBinding,
-);
+with_kinds!(bodies);
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,26 @@ pub trait Resource: Sized {
     fn try_from_object(object: v1::Object) -> Result<Self, v1::Object>;
 }
 
+/// Gives every kind to another macro: what is made for each of them is made from this one list.
+macro_rules! with_kinds {
+    ($make:ident) => {
+        $make!(
+            Namespace,
+            Pod,
+            Node,
+            Event,
+            ConfigMap,
+            ControlPlane,
+            ServiceAccount,
+            Role,
+            ClusterRole,
+            RoleBinding,
+            ClusterRoleBinding,
+        );
+    };
+}
+pub(crate) use with_kinds;
+
 macro_rules! kinds {
     ($($kind:ident),* $(,)?) => {
         $(
@@ -107,19 +127,7 @@ macro_rules! kinds {
         }
     };
 }
-kinds!(
-    Namespace,
-    Pod,
-    Node,
-    Event,
-    ConfigMap,
-    ControlPlane,
-    ServiceAccount,
-    Role,
-    ClusterRole,
-    RoleBinding,
-    ClusterRoleBinding,
-);
+with_kinds!(kinds);
 
 impl v1::Object {
     /// Where it belongs; `None` for an empty envelope or one without metadata.

@@ -12,13 +12,15 @@ use boss_proto::v1;
 /// The examples that the test below knows the goal of.
 const CHECKED: [&str; 6] =
     ["config-map.yaml", "limits.yaml", "namespace.yaml", "process-pod.yaml", "rbac.yaml", "restarting.yaml"];
+/// Not applied but done.
+const TRANSACTION: &str = "txn.yaml";
 
 #[test]
 fn every_example_is_checked_and_says_what_it_shows() {
     let files: Vec<PathBuf> =
         fs::read_dir(manifests::examples()).expect("it is there").flatten().map(|entry| entry.path()).collect();
     let names: BTreeSet<_> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert_eq!(names, BTreeSet::from(CHECKED));
+    assert_eq!(names, CHECKED.into_iter().chain([TRANSACTION]).collect());
     for file in &files {
         let text = fs::read_to_string(file).expect("it is a text");
         assert!(text.starts_with("# "), "{} begins without a comment", file.display());
@@ -38,12 +40,25 @@ async fn the_examples_do_what_they_say() {
     check_namespace(&cluster).await;
     check_rbac(&cluster).await;
     check_restarting(&cluster).await;
+    check_transaction(&bossctl).await;
     for name in CHECKED {
         bossctl.succeed(&["delete", "-f", &manifests::example(name)]).await;
     }
     for name in ["sleeper", "limited", "restarting"] {
         cluster.wait_until_gone::<v1::Pod>("default", name).await;
     }
+}
+
+async fn check_transaction(bossctl: &Bossctl) {
+    let file = manifests::example(TRANSACTION);
+    let told = bossctl.succeed(&["txn", "-f", &file, "--dry-run"]).await;
+    assert!(told.starts_with("then done") && told.ends_with("written (dry run)\n"), "{told}");
+    let told = bossctl.succeed(&["txn", "-f", &file]).await;
+    assert!(told.starts_with("then done") && told.contains("configmaps/release written\n"), "{told}");
+    let told = bossctl.succeed(&["txn", "-f", &file]).await;
+    assert!(told.starts_with("else done") && told.ends_with("configmaps/release is there\n"), "{told}");
+    let shown = bossctl.succeed(&["get", "configmap", "release", "-o", "yaml"]).await;
+    assert!(shown.contains("version:") && !shown.contains("managedFields"), "{shown}");
 }
 
 async fn check_config_map(cluster: &Cluster) {

@@ -19,6 +19,9 @@ pub struct Get {
     /// As it was after this revision, as far as the history reaches back
     #[arg(long, value_name = "REVISION", conflicts_with = "watch")]
     pub at: Option<u64>,
+    /// Show who owns which fields, too
+    #[arg(long)]
+    pub show_managed_fields: bool,
     /// Which objects, by their labels and fields
     #[command(flatten)]
     pub selection: Selection,
@@ -44,6 +47,9 @@ pub struct Describe {
     /// KIND NAME, or KIND/NAME
     #[arg(required = true, num_args = 1..=2, value_name = "KIND NAME")]
     pub what: Vec<String>,
+    /// Show who owns which fields, too
+    #[arg(long)]
+    pub show_managed_fields: bool,
 }
 
 /// Which changes to show.
@@ -55,6 +61,9 @@ pub struct Watch {
     /// How to write them
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+    /// Show who owns which fields, too
+    #[arg(long)]
+    pub show_managed_fields: bool,
     /// Which objects, by their labels and fields
     #[command(flatten)]
     pub selection: Selection,

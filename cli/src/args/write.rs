@@ -1,4 +1,4 @@
-//! The command line of what changes objects: apply, create, replace, patch, delete. Knows no command's work.
+//! The command line of what changes objects: apply, create, replace, patch, txn, delete. Knows no command's work.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -106,6 +106,17 @@ pub struct Patch {
     /// Who owns what is changed
     #[arg(long, value_name = "NAME", default_value = "bossctl-patch")]
     pub field_manager: String,
+    /// Do everything but the commit
+    #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "server", require_equals = true)]
+    pub dry_run: DryRun,
+}
+
+/// A transaction.
+#[derive(Debug, Clone, Args)]
+pub struct Txn {
+    /// A file with compare, then and else, or - for standard input; docs/examples/txn.yaml shows one
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub file: PathBuf,
     /// Do everything but the commit
     #[arg(long, value_enum, default_value_t, num_args = 0..=1, default_missing_value = "server", require_equals = true)]
     pub dry_run: DryRun,

@@ -18,7 +18,8 @@ use crate::{
 pub(super) async fn run(args: &args::Describe, session: &Session) -> Result<Exit, Failure> {
     let (kind, name) = target::parse_one(&args.what)?;
     let key = target::key(session, kind, &name);
-    let object = terminal::waiting("asking", get::fetch(&key, session)).await?;
+    let mut object = terminal::waiting("asking", get::fetch(&key, session)).await?;
+    get::ManagedFields::shown_if(args.show_managed_fields).keep(&mut object);
     let uid = object.metadata().map_or("", |metadata| &metadata.uid);
     let events = match terminal::waiting("asking", about(uid, session)).await {
         Ok(events) => events,

@@ -21,7 +21,7 @@ pub(super) async fn run(args: &args::Events, session: &Session) -> Result<Exit, 
     }
     let query = get::query_all(Kind::Event, &selection, session);
     if args.watch {
-        return watch::follow(query, args.output, session).await;
+        return watch::follow(query, args.output, get::ManagedFields::Hidden, session).await;
     }
     let listed = terminal::waiting("asking", session.client.list(&query)).await;
     let mut events = listed.map_err(|error| Failure::from_client("cannot list the events", &error))?.objects;

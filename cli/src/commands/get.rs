@@ -17,8 +17,9 @@ use crate::{
 
 pub(super) async fn run(args: &args::Get, session: &Session) -> Result<Exit, Failure> {
     let target = target::parse(&args.what)?;
+    let fields = ManagedFields::shown_if(args.show_managed_fields);
     if args.watch {
-        return watch::follow(watch::query(&target, &args.selection, session)?, args.output, session).await;
+        return watch::follow(watch::query(&target, &args.selection, session)?, args.output, fields, session).await;
     }
     match target {
         Target::All(kind) => list(kind, args, session).await,
@@ -51,9 +52,11 @@ pub(super) fn refuse_selection(selection: &Selection) -> Result<(), Failure> {
 }
 
 async fn list(kind: Kind, args: &args::Get, session: &Session) -> Result<Exit, Failure> {
-    let query = query_all(kind, &args.selection, session);
+    let (query, fields) =
+        (query_all(kind, &args.selection, session), ManagedFields::shown_if(args.show_managed_fields));
     let listed = terminal::waiting("asking", session.client.list_at(&query, read(args.at))).await;
-    let listed = listed.map_err(|error| Failure::from_client(format!("cannot list {}", kind.plural()), &error))?;
+    let mut listed = listed.map_err(|error| Failure::from_client(format!("cannot list {}", kind.plural()), &error))?;
+    listed.objects.iter_mut().for_each(|object| fields.keep(object));
     if listed.objects.is_empty() && args.output.is_table() {
         let place =
             if query.namespace.is_empty() { String::new() } else { format!(" in namespace {}", query.namespace) };
@@ -66,11 +69,14 @@ async fn list(kind: Kind, args: &args::Get, session: &Session) -> Result<Exit, F
 
 /// Every object that is there is shown; what is not there is told, and is the exit code.
 async fn show(named: &[(Kind, String)], args: &args::Get, session: &Session) -> Result<Exit, Failure> {
-    let (format, at) = (args.output, read(args.at));
+    let (format, at, fields) = (args.output, read(args.at), ManagedFields::shown_if(args.show_managed_fields));
     let (mut objects, mut first) = (Vec::new(), None);
     for (kind, name) in named {
         match terminal::waiting("asking", fetch_at(&target::key(session, *kind, name), at, session)).await {
-            Ok(object) => objects.push(object),
+            Ok(mut object) => {
+                fields.keep(&mut object);
+                objects.push(object);
+            }
             Err(failure) => {
                 terminal::note(&failure.to_string());
                 first = first.or(Some(failure.exit));
@@ -98,7 +104,42 @@ async fn fetch_at(key: &Key, at: Read, session: &Session) -> Result<v1::Object, 
     got.map_err(|error| Failure::from_client(format!("cannot get {key}"), &error))
 }
 
+/// Whether to show who owns which fields: it is long, and seldom what somebody wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ManagedFields {
+    Hidden,
+    Shown,
+}
+
+impl ManagedFields {
+    pub(super) fn shown_if(asked: bool) -> Self {
+        if asked { Self::Shown } else { Self::Hidden }
+    }
+
+    pub(super) fn keep(self, object: &mut v1::Object) {
+        if let Some(metadata) = object.metadata_mut().filter(|_| self == Self::Hidden) {
+            metadata.managed_fields.clear();
+        }
+    }
+}
+
 /// How fresh, or from when.
 fn read(at: Option<u64>) -> Read {
     at.map_or(Read::Linearizable, |revision| Read::At(Revision(revision)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_owns_which_fields_is_shown_only_when_asked_for() {
+        let managed = vec![v1::ManagedFields { manager: "bossctl".to_owned(), ..Default::default() }];
+        let mut object = v1::Object::empty(Kind::ConfigMap);
+        object.metadata_mut().unwrap().managed_fields = managed;
+        ManagedFields::shown_if(true).keep(&mut object);
+        assert!(output::one(&object, output::Format::Yaml, 0).contains("managedFields"));
+        ManagedFields::shown_if(false).keep(&mut object);
+        assert!(!output::one(&object, output::Format::Yaml, 0).contains("managedFields"));
+    }
 }

@@ -72,7 +72,7 @@ fn read_file(path: &Path, found: &mut Vec<Result<v1::Object, Failure>>) {
     }
 }
 
-fn read_input() -> io::Result<Vec<u8>> {
+pub(super) fn read_input() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().lock().take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -7,7 +7,7 @@ use boss_client::{
 use boss_proto::v1::{self, watch_event};
 
 use super::{
-    get,
+    get::{self, ManagedFields},
     target::{self, Target},
 };
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
 
 pub(super) async fn run(args: &args::Watch, session: &Session) -> Result<Exit, Failure> {
     let target = target::parse(&args.what)?;
-    follow(query(&target, &args.selection, session)?, args.output, session).await
+    let fields = ManagedFields::shown_if(args.show_managed_fields);
+    follow(query(&target, &args.selection, session)?, args.output, fields, session).await
 }
 
 /// What to watch.
@@ -41,7 +42,12 @@ pub(super) fn query(target: &Target, selection: &Selection, session: &Session) -
 }
 
 /// Prints what is there, then every change, until Ctrl-C.
-pub(super) async fn follow(query: Query, format: Format, session: &Session) -> Result<Exit, Failure> {
+pub(super) async fn follow(
+    query: Query,
+    format: Format,
+    fields: ManagedFields,
+    session: &Session,
+) -> Result<Exit, Failure> {
     let kind = query.kind;
     let mut printer =
         Printer { columns: Columns::new(kind, format, get::scope(&query), Some("EVENT")), format, header: false };
@@ -50,8 +56,14 @@ pub(super) async fn follow(query: Query, format: Format, session: &Session) -> R
     loop {
         let item = watch.next().await;
         match item.map_err(|error| Failure::from_client(format!("cannot watch {}", kind.plural()), &error))? {
-            Item::Restarted { objects, .. } => printer.start(&objects, session.now()),
-            Item::Event { kind, object, .. } => printer.change(event_type(kind), &object, session.now()),
+            Item::Restarted { mut objects, .. } => {
+                objects.iter_mut().for_each(|object| fields.keep(object));
+                printer.start(&objects, session.now());
+            }
+            Item::Event { kind, mut object, .. } => {
+                fields.keep(&mut object);
+                printer.change(event_type(kind), &object, session.now());
+            }
             Item::Bookmark(_) => {}
             Item::Interrupted(error) => terminal::note(&format!("interrupted: {error}; trying again")),
         }
