@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use boss_chaos_tests::{
-    bench::{measure_failover, measure_idle, measure_pod_start},
+    bench::{measure_failover, measure_idle, measure_judging, measure_overload, measure_pod_start},
     cluster::Spec,
     versus::{self, Load},
 };
@@ -96,6 +96,21 @@ enum What {
         #[arg(long, default_value_t = 10)]
         minutes: u64,
     },
+    /// A crowd of writers and watchers of one tenant, and what a quiet tenant waits beside it.
+    Overload {
+        /// Clients that write as fast as they can.
+        #[arg(long, default_value_t = 1_000)]
+        clients: usize,
+        /// Watches that are told of every write.
+        #[arg(long, default_value_t = 1_000)]
+        watchers: usize,
+    },
+    /// The judge of linearizability over a long history; starts no cluster.
+    Judge {
+        /// Operations of the history.
+        #[arg(long, default_value_t = 1_000_000)]
+        operations: usize,
+    },
     /// The bare server that the comparison takes as its ceiling.
     #[command(hide = true)]
     EchoServer {
@@ -168,6 +183,10 @@ async fn measure(what: What, spec: Spec) -> Result<(String, serde_json::Value), 
             let soak = versus::soak_2116(Duration::from_secs(60 * minutes)).await;
             if soak.passed() { Ok((soak.to_string(), soak.to_json())) } else { Err(soak.to_string()) }
         }
+        What::Overload { clients, watchers } => {
+            text_only(measure_overload(Spec { nodes: 0, ..spec }, clients, watchers).await.to_string())
+        }
+        What::Judge { operations } => text_only(measure_judging(operations).to_string()),
         What::EchoServer { port, server_folder, value_size } => {
             let served = versus::serve_echo(port, &server_folder, value_size).await;
             served.map(|()| (String::new(), serde_json::Value::Null)).map_err(|error| error.to_string())

@@ -42,6 +42,7 @@ const FAULTS: [Fault; 5] =
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_and_paused() {
     let seed = seed();
+    say(&format!("SEED={seed} gives the same clients and faults again"));
     let mut cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
     let path = cluster.folder().join("history.jsonl");
     let recorder = Recorder::create(&path).expect("the run's folder can be written");

@@ -1,5 +1,6 @@
 //! Whole-system tests: real servers, real nodes, real certificates. One file per subject; this is only the map.
 
+mod overload;
 mod pods;
 
 mod agent_restart;
