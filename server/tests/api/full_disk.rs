@@ -10,7 +10,11 @@ const NEVER_ENOUGH_BYTES: u64 = 1 << 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_is_ready_for_reads_and_says_everywhere_that_it_takes_no_writes() {
-    let mut cluster = Cluster::prepare(1);
+    // Who may do what must be written before there is no room for it.
+    let mut cluster = Cluster::start(1).await;
+    let running = cluster.running.remove(0);
+    running.shutdown.cancel();
+    tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
     cluster.configs[0].disk_reserve_bytes = NEVER_ENOUGH_BYTES;
     let running = cluster.run(0).await.unwrap();
     cluster.running.push(running);
@@ -21,7 +25,6 @@ async fn a_full_server_is_ready_for_reads_and_says_everywhere_that_it_takes_no_w
     })
     .await;
 
-    // By certificate: who may do what could not be written either, and this group may everything without it.
     let identity = Some((&cluster.ca, "user", "root", ["system:admins"].as_slice()));
     let mut status = ClusterClient::new(cluster.channel(0, identity));
     let status = status.status(ClusterStatusRequest::default()).await.unwrap().into_inner();
