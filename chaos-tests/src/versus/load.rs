@@ -120,7 +120,9 @@ impl Boss {
         let mut ids: Vec<u64> = self.cluster.server_ids().collect();
         ids.sort_by_key(|id| *id != leader);
         let addresses: Vec<String> = ids.into_iter().map(|id| self.cluster.addresses(id).api.clone()).collect();
-        open(&self.cluster, &addresses, count)
+        let connections = open(&self.cluster, &addresses, count);
+        connections.look(NAMESPACE).await.unwrap_or_else(|failed| panic!("no revision: {failed:?}"));
+        connections
     }
 
     pub(super) async fn measure(&self, load: Load, stop: Stop) -> Measured {

@@ -61,6 +61,18 @@ impl Connections {
         Ok(Self { clients, sessions, seen: Arc::default() })
     }
 
+    /// Learns the registry's revision. Request ids that claim to have seen nothing are refused once the registry has
+    /// begun to forget others.
+    pub async fn look(&self, namespace: &str) -> Result<(), Failed> {
+        for mut caller in self.callers(1) {
+            let (kind, namespace) = (Kind::ConfigMap.to_string(), namespace.to_owned());
+            let message = v1::ListRequest { kind, namespace, limit: 1, ..v1::ListRequest::default() };
+            let answer = caller.registry.list(caller.session.request(message)).await.map_err(failed)?;
+            caller.saw(answer.get_ref().revision);
+        }
+        Ok(())
+    }
+
     /// Writers that share one stream of writes for each connection, which live as long as `tasks`.
     pub fn streams(&self, count: usize, target: &Target, tasks: &Tasks) -> Vec<StreamPut> {
         let stream = |client: &Client| client.write_stream(tasks, WriteStreamOptions::default());
@@ -149,6 +161,8 @@ pub async fn fill(connections: &Connections, target: &Target) -> Summary {
 
 /// Creates the objects of the target from number `first` on.
 pub async fn fill_from(connections: &Connections, target: &Target, first: u64) -> Summary {
+    // What fails here fails again in the first create, and is counted there.
+    drop(connections.look(&target.namespace).await);
     let next = Arc::new(AtomicU64::new(first));
     let callers = connections.callers(FILLERS);
     let fillers = callers.map(|caller| Fill { caller, target: target.clone(), next: Arc::clone(&next) }).collect();

@@ -162,3 +162,63 @@ impl Storage for SledStorage {
         self.db.flush().map(|_| ()).map_err(store_error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn row(key: &str, value: Option<&str>) -> Row {
+        Row { key: key.into(), value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())) }
+    }
+
+    /// sled releases its lock a little after its last user has gone, and nothing tells when.
+    fn open_when_unlocked(path: &Path) -> SledStorage {
+        loop {
+            match SledStorage::open(path) {
+                Err(StoreError::Locked) => std::thread::park_timeout(Duration::from_millis(10)),
+                opened => return opened.unwrap(),
+            }
+        }
+    }
+
+    fn content(store: &SledStorage) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut rows = Vec::new();
+        let scanned = store.scan(&mut |key, value| {
+            rows.push((text(key), text(&value)));
+            Ok(())
+        });
+        scanned.unwrap();
+        rows
+    }
+
+    #[test]
+    fn the_last_row_of_a_key_counts_also_when_it_came_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open_when_unlocked(directory.path());
+        store.write(&[row("1b", Some("old")), row("1a", Some("kept")), row("1c", Some("gone"))], Some(b"m")).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let mut store = open_when_unlocked(directory.path());
+        store
+            .write(&[row("1b", Some("new")), row("1c", None), row("1d", Some("x")), row("1d", None)], Some(b"n"))
+            .unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let store = open_when_unlocked(directory.path());
+        let expected = [("1a", "kept"), ("1b", "new")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(content(&store), expected);
+        assert_eq!(store.meta().unwrap().unwrap(), &b"n"[..]);
+    }
+
+    #[test]
+    fn a_store_with_a_key_for_each_row_is_corrupt_and_not_half_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_when_unlocked(directory.path());
+        store.db.insert(b"1/registry/pods/default/web", &b"an object"[..]).unwrap();
+        let read = store.scan(&mut |_, _| panic!("it hands a row over"));
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    }
+}
