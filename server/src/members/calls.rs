@@ -400,14 +400,20 @@ impl Members {
             return self.sign(token_id, request).await;
         }
         let others = self.0.raft.members().into_iter().filter(|member| member.id != self.0.raft.server_id());
+        // Who says that it does not sign is passed over for good; who does not answer may sign a moment later.
+        let mut silent = Vec::new();
         for member in others {
             let Ok(mut client) = self.0.peers.client(member.id) else { continue };
             let message = SignServerRequest { token_id: token_id.to_owned(), certificate_request: request.clone() };
             match tokio::time::timeout(PEER_TIMEOUT, client.sign_server(message)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner().certificate_pem),
-                Ok(Err(status)) => tracing::debug!(server = %member.id, %status, "it does not sign"),
-                Err(_) => tracing::debug!(server = %member.id, "it does not answer"),
+                Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {}
+                Ok(Err(status)) => silent.push(format!("server {}: {}", member.id, status.message())),
+                Err(_) => silent.push(format!("server {}: no answer within {PEER_TIMEOUT:?}", member.id)),
             }
+        }
+        if !silent.is_empty() {
+            return Err(Error::Unavailable(format!("no server signs the certificate now ({})", silent.join("; "))));
         }
         Err(Error::Precondition(
             "no server that answers holds the authority's key: set pki.ca_key in the configuration of one".to_owned(),

@@ -100,7 +100,9 @@ fn refused(joining: Joining, error: &Error) -> Failure {
             "the token with servers of its own cluster: these are of another one, or somebody stands between"
         }
         Error::Forbidden(_) => "a new token: bossctl cluster join-token create, with the context of an administrator",
-        _ => return discarded(joining, failure),
+        Error::Invalid { .. } => return discarded(joining, failure),
+        // The token may have been used already, as when no server holds the authority's key.
+        _ => return failure,
     };
     let failure = Failure { next: Some(next.to_owned()), ..failure };
     match error {
