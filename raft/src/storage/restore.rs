@@ -232,7 +232,7 @@ fn list_snapshots(directory: &Directory, options: &OpenOptions) -> Result<Vec<Fo
         found.extend(unless_damaged(described, &path)?);
     }
     // By what is in them: somebody may have given them other names.
-    found.sort_by(|(one, _), (other, _)| other.log_id.cmp(&one.log_id));
+    found.sort_by_key(|(place, _)| std::cmp::Reverse(place.log_id));
     Ok(found)
 }
 

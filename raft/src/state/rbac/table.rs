@@ -15,14 +15,19 @@ use super::{
 /// A word of a rule that stands for all.
 const ALL: &str = "*";
 
+type ByWord<T> = BTreeMap<Box<str>, T>;
+
+/// A pattern, and what gives it.
+type Path = (Box<str>, Arc<str>);
+
 /// All rules of some grants.
 #[derive(Debug)]
 pub(super) struct Table {
     version: Version,
     /// By verb, resource and part of it, as rules name them.
-    cells: BTreeMap<Box<str>, BTreeMap<Box<str>, BTreeMap<Box<str>, Cell>>>,
+    cells: ByWord<ByWord<ByWord<Cell>>>,
     /// By verb: patterns with what gives them.
-    paths: BTreeMap<Box<str>, Vec<(Box<str>, Arc<str>)>>,
+    paths: ByWord<Vec<Path>>,
 }
 
 /// What gives a verb on a resource: the first grant that does.

@@ -44,7 +44,7 @@ fn many(pods: usize) -> State {
 /// Each has a tier, every hundredth a canary.
 fn labels(number: usize) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([("tier".to_owned(), format!("t{}", number % 20))]);
-    if number % 100 == 0 {
+    if number.is_multiple_of(100) {
         labels.insert("canary".to_owned(), String::new());
     }
     labels
