@@ -119,7 +119,7 @@ async fn a_token_that_is_cut_or_changed_is_refused() {
     assert_nothing_changed(&cluster, &newcomer).await;
     // A secret that others can read is one no more.
     write_private(&path, &token);
-    let open = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let open: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     fs::set_permissions(&path, open).expect("the file is ours");
     assert_refused(&cluster.join(&newcomer, &path, &[]).await, BAD_INPUT, "chmod 600");
     assert_nothing_changed(&cluster, &newcomer).await;

@@ -38,26 +38,29 @@ pub(crate) fn label_namespace(data_dir: &Path, namespace: &str, mark: ServerId) 
             found = found.take().or_else(|| (row == key).then_some(value));
             Ok(())
         })
-        .unwrap();
+        .expect("the store can be read");
     let before = found.expect("the namespace is stored");
-    let mut object = v1::Object::decode(before.clone()).unwrap();
-    object.metadata_mut().unwrap().labels.insert("flipped".to_owned(), mark.to_string());
+    let mut object = v1::Object::decode(before.clone()).expect("it is an object");
+    object.metadata_mut().expect("it is no empty envelope").labels.insert("flipped".to_owned(), mark.to_string());
     let after = object.encode_to_vec();
-    let mut meta = Meta::decode(storage.meta().unwrap().expect("the state is described")).unwrap();
-    let header = meta.header.as_mut().unwrap();
+    let meta = storage.meta().expect("the store can be read").expect("the state is described");
+    let mut meta = Meta::decode(meta).expect("it is a description");
+    let header = meta.header.as_mut().expect("it has a header");
     let item = |bytes: &[u8]| Digest::of(&[b"object", bytes]);
-    let hash = Digest::from_bytes(&header.hash).unwrap().minus(item(&before)).plus(item(&after));
+    let hash = Digest::from_bytes(&header.hash).expect("it is a hash").minus(item(&before)).plus(item(&after));
     header.hash = hash.to_bytes().to_vec();
-    storage.write(&[Row { key, value: Some(after.into()) }], Some(&meta.encode_to_vec())).unwrap();
-    storage.flush().unwrap();
+    storage
+        .write(&[Row { key, value: Some(after.into()) }], Some(&meta.encode_to_vec()))
+        .expect("the store can be written");
+    storage.flush().expect("the store can be written");
 }
 
 /// sled releases its lock a little after its last user has gone, and nothing tells when.
 fn open(directory: &Path) -> SledStorage {
     for _ in 0..3_000 {
-        match SledHome::open(directory).unwrap().open_current() {
+        match SledHome::open(directory).expect("the folder can be read").open_current() {
             Err(StoreError::Locked) => std::thread::park_timeout(Duration::from_millis(10)),
-            opened => return opened.unwrap().expect("the server has stored something"),
+            opened => return opened.expect("the store can be opened").expect("the server has stored something"),
         }
     }
     panic!("the store stays locked");
