@@ -109,10 +109,10 @@ async fn without_room_on_a_majority_writes_are_refused_with_the_reason_and_reads
     full.iter().for_each(|id| disk(&disks, *id).fill());
     let refused = loop {
         let leader = cluster.ready_leader().await;
-        match cluster.on(leader, async |handle| create(&handle, "refused").await).await {
-            Err(ProposeError::DiskFull { servers }) => break servers,
-            // It may have been on its way when the disks filled.
-            Ok(_) | Err(_) => {}
+        let attempt = cluster.on(leader, async |handle| create(&handle, "refused").await).await;
+        // Another answer may have been on its way when the disks filled.
+        if let Err(ProposeError::DiskFull { servers }) = attempt {
+            break servers;
         }
     };
     assert!(refused.iter().all(|id| full.contains(id)) && !refused.is_empty(), "{refused:?}");

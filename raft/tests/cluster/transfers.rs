@@ -1,5 +1,7 @@
 //! Snapshots on their way to a server that lost the log before them: cut off, mixed up, two at once, without room.
 
+#![expect(clippy::disallowed_methods, reason = "the call ends with the test, whose result it is")]
+
 use std::{fs, time::Duration};
 
 use boss_proto::{
