@@ -131,6 +131,7 @@ impl Cluster {
         let config = self.layout.server_directory(&server).join("server.toml");
         self.servers.push(Machine::new(&server.name, "boss-server", config));
         self.ports.extend(ports);
+        self.known.push(server);
         id
     }
 

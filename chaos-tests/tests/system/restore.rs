@@ -56,7 +56,7 @@ async fn a_fresh_server_goes_on_from_a_snapshot_and_knows_nothing_of_the_life_be
     let bossctl = Bossctl::of(&cluster);
     let file = cluster.folder().join("saved.snapshot");
     bossctl.succeed(&["cluster", "snapshot", "save", &file.display().to_string()]).await;
-    admin.create(record("lost", "after the snapshot")).await.expect("the cluster works");
+    admin.create(record("lost", "later")).await.expect("the cluster works");
     cluster.kill_all_servers();
 
     let id = cluster.prepare_server();
