@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::{Client, Endpoint, Error};
 
-/// Members change rarely; who notices trouble asks at once.
+/// Members change rarely, but rarely alone: after news one looks again soon, then less and less, at last this rarely.
+/// Who notices trouble asks at once, which is too late when all the servers that it knows are gone.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Trouble is noticed with every failed round of servers, which is no reason to ask as often.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +34,8 @@ impl Client {
         Ok(voters)
     }
 
-    /// Refreshes the servers now, every half minute, and whenever none of them answers, for as long as `tasks` live.
+    /// Refreshes the servers now, soon after each change, every half minute when nothing changes, and whenever none of
+    /// them answers, for as long as `tasks` live.
     /// Gives what the cluster said last: empty before it has said anything.
     pub fn keep_servers_fresh(&self, tasks: &Tasks) -> watch::Receiver<Vec<Endpoint>> {
         let (sender, told) = watch::channel(Vec::new());
@@ -47,18 +49,20 @@ impl Client {
 
 async fn keep_fresh(client: Client, told: watch::Sender<Vec<Endpoint>>) {
     let mut backoff = Backoff::new(LOOK_PAUSE, LOOK_INTERVAL);
+    let mut calm = LOOK_PAUSE;
     loop {
         match client.refresh_servers().await {
             Ok(voters) => {
                 backoff.reset();
-                told.send_if_modified(|known| {
+                let is_news = told.send_if_modified(|known| {
                     let is_news = *known != voters;
                     *known = voters;
                     is_news
                 });
+                calm = if is_news { LOOK_PAUSE } else { (calm * 2).min(LOOK_INTERVAL) };
                 // What went wrong before the answer is over.
                 let trouble = client.shared().trouble.notified();
-                let _ = tokio::time::timeout(LOOK_INTERVAL, trouble).await;
+                let _ = tokio::time::timeout(calm, trouble).await;
                 tokio::time::sleep(LOOK_PAUSE).await;
             }
             Err(error) => {
