@@ -246,10 +246,13 @@ impl Model {
                 refused => self.refuse(waiting, &placement, &refused),
             }
         }
-        // A refused status is of no use any more: the pod has changed, and comes again with its event.
         for ((waiting, message), outcome) in plan.unschedulable.into_iter().zip(outcomes) {
-            if matches!(outcome, Outcome::Written { .. }) {
-                events.note(unschedulable(&waiting.record, &message));
+            match outcome {
+                Outcome::Written { .. } => events.note(unschedulable(&waiting.record, &message)),
+                // The pod has changed and comes again with its event. Parked, it would stay as it is then, and go on
+                // telling reasons that hold no more.
+                Outcome::Rejected(Rejection::Conflict { .. }) => self.queue.remove(&waiting.record.key),
+                _ => {}
             }
         }
     }
