@@ -84,6 +84,7 @@ async fn a_server_shows_every_metric_that_needs_no_special_event() {
         .collect();
     // These need a loss, a fault, a crowd or more time than a test has.
     let special = [
+        "boss_raft_hash_checks_total",
         "boss_raft_proposals_failed_total",
         "boss_raft_snapshot_seconds",
         "boss_raft_store_rewrites_total",
