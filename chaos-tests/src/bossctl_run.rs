@@ -112,6 +112,12 @@ impl Running {
         fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
+    /// What it told people so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
     /// The process.
     #[must_use]
     pub fn process(&self) -> &Process {
@@ -124,6 +130,6 @@ impl Running {
             Exit::Code(code) => code,
             Exit::Signal(_) => -1,
         };
-        Output { code, stdout: self.stdout(), stderr: fs::read_to_string(&self.stderr).unwrap_or_default() }
+        Output { code, stdout: self.stdout(), stderr: self.stderr() }
     }
 }

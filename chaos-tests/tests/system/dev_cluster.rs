@@ -1,7 +1,8 @@
 //! The local cluster of `bossctl dev`: two commands from nothing to a running pod, one more to be rid of it.
 
 use boss_chaos_tests::{
-    bossctl_run::Bossctl,
+    bossctl_run::{Bossctl, Running},
+    cluster::or_fail,
     manifests,
     ports::{self, Port},
     proc,
@@ -53,18 +54,45 @@ async fn ctrl_c_ends_a_cluster_in_the_foreground() {
     let mut up = place.args(&["dev", "up", "--servers", "1", "--nodes", "1"]);
     up.extend(["--base-port".to_owned(), place.base_port().to_string()]);
     let running = bossctl.start(&up, None);
-    let ready = wait::until("the cluster answers", std::time::Duration::from_secs(60), async || {
-        if let Some(exit) = running.process().exit() {
-            panic!("dev up ended with {exit:?}");
-        }
-        let output = bossctl.run(&["get", "nodes"]).await;
-        wait::holds(output.stdout.contains("node-1"), output.stderr)
-    });
-    boss_chaos_tests::cluster::or_fail(ready.await);
+    until_it_runs(&running).await;
+    assert!(bossctl.succeed(&["get", "nodes"]).await.contains("node-1"));
     running.process().signal(Signal::SIGINT);
-    let exit = boss_chaos_tests::cluster::or_fail(running.process().wait(std::time::Duration::from_secs(30)).await);
+    let exit = or_fail(running.process().wait(std::time::Duration::from_secs(30)).await);
     assert!(matches!(exit, Exit::Code(0 | 130)), "{exit:?}");
     place.wait_until_nothing_runs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_in_the_foreground_is_missed_by_nobody_and_comes_back() {
+    let place = Place::new(3);
+    let bossctl = place.bossctl();
+    let mut up = place.args(&["dev", "up", "--servers", "3", "--nodes", "1"]);
+    up.extend(["--base-port".to_owned(), place.base_port().to_string()]);
+    let running = bossctl.start(&up, None);
+    until_it_runs(&running).await;
+    let killed = place.server(1).expect("it runs");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(killed), Signal::SIGKILL).expect("it is ours");
+    bossctl.succeed(&["apply", "-f", &manifests::example("config-map.yaml")]).await;
+    let back = wait::until("the server runs again", std::time::Duration::from_secs(60), async || {
+        let now = place.server(1);
+        wait::holds(now.is_some_and(|pid| pid != killed), format!("{now:?}"))
+    });
+    or_fail(back.await);
+    running.process().signal(Signal::SIGINT);
+    let exit = or_fail(running.process().wait(std::time::Duration::from_secs(30)).await);
+    assert!(matches!(exit, Exit::Code(0 | 130)), "{exit:?}");
+    place.wait_until_nothing_runs().await;
+}
+
+/// Until the cluster works and `dev up` has nothing left to do but to watch over it.
+async fn until_it_runs(up: &Running) {
+    let ready = wait::until("the cluster runs", std::time::Duration::from_secs(60), async || {
+        if let Some(exit) = up.process().exit() {
+            panic!("dev up ended with {exit:?}");
+        }
+        wait::holds(up.stderr().contains("running until Ctrl-C"), up.stderr())
+    });
+    or_fail(ready.await);
 }
 
 /// A folder for a local cluster, with free ports.
@@ -97,6 +125,14 @@ impl Place {
         args.iter().map(ToString::to_string).chain(["--dir".to_owned(), self.dir()]).collect()
     }
 
+    /// The process of one of its servers.
+    fn server(&self, number: u16) -> Option<i32> {
+        let config = format!("/servers/{number}/server.toml");
+        let started = proc::descendants(&[std::process::id().cast_signed()]);
+        let mut alive = started.iter().filter(|stat| stat.is_alive()).map(|stat| stat.id.pid);
+        alive.find(|pid| proc::command_line(*pid).contains(&config))
+    }
+
     /// Whatever the cluster started, its sandboxes too, and nothing of the harness.
     fn processes(&self) -> Vec<String> {
         let started = proc::descendants(&[std::process::id().cast_signed()]);
@@ -109,6 +145,6 @@ impl Place {
             let left = self.processes();
             wait::holds(left.is_empty(), format!("{left:?}"))
         });
-        boss_chaos_tests::cluster::or_fail(gone.await);
+        or_fail(gone.await);
     }
 }

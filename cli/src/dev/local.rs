@@ -149,6 +149,21 @@ impl Local {
         Error::Died { name: member.name.clone(), status: status.ok().flatten(), log, last_lines }
     }
 
+    /// Starts a process again that has ended.
+    pub fn start_again(&mut self, name: &str, binaries: &Binaries) -> Result<(), Error> {
+        let ended = self.processes.iter().position(|(member, _)| member.name == name);
+        match ended.map(|index| self.processes.remove(index)) {
+            Some((member, _)) => self.start_member(member, binaries),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on without a process that has ended.
+    pub fn leave_out(&mut self, name: &str) -> Result<(), Error> {
+        self.processes.retain(|(member, _)| member.name != name);
+        self.remember()
+    }
+
     /// Stops nodes, then servers; all at once and without asking when `hurry` comes.
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Result<Vec<Stopped>, Error> {
         let hurried = tokio::select! {

@@ -1,6 +1,6 @@
 //! `bossctl dev up`: starts the processes, waits until the cluster works, stays until Ctrl-C.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use boss_base::clock::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +15,13 @@ use crate::{
     session::{self, Session},
     terminal,
 };
+
+/// How long a process that died stays away: long enough to watch the others go on.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// Of one process, until it counts as one that cannot run.
+const RESTARTS_MAX: usize = 5;
+/// With this code a server ends that is no member any more.
+const REMOVED: i32 = 3;
 
 pub(super) async fn run(args: &args::Up, global: &Global) -> Result<Exit, Failure> {
     let started = SystemClock.monotonic();
@@ -41,7 +48,7 @@ pub(super) async fn run(args: &args::Up, global: &Global) -> Result<Exit, Failur
         terminal::note(&format!("it goes on running; stop it with: {down}"));
         return Ok(Exit::Ok);
     }
-    stay(local, interrupts).await
+    stay(local, interrupts, &binaries).await
 }
 
 /// Everything between the start of the processes and a cluster that is worth using.
@@ -99,25 +106,63 @@ fn try_merge(cluster: &Cluster, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn stay(mut local: Local, mut interrupts: Interrupts) -> Result<Exit, Failure> {
+async fn stay(mut local: Local, mut interrupts: Interrupts, binaries: &Binaries) -> Result<Exit, Failure> {
     terminal::note("running until Ctrl-C");
-    let died = tokio::select! {
-        () = interrupts.next() => None,
-        died = local.died() => Some(died),
-    };
-    match died {
-        None => {
-            terminal::note("stopping");
-            let stopped = stop(local, &mut interrupts).await;
-            terminal::note(&stopped);
-            Ok(Exit::Ok)
+    let mut restarts = HashMap::<String, usize>::new();
+    loop {
+        let died = tokio::select! {
+            () = interrupts.next() => {
+                terminal::note("stopping");
+                terminal::note(&stop(local, &mut interrupts).await);
+                return Ok(Exit::Ok);
+            }
+            died = local.died() => died,
+        };
+        terminal::note(&chain(&died));
+        let dev::Error::Died { name, status, .. } = died else { continue };
+        let tried = restarts.entry(name.clone()).or_default();
+        *tried += 1;
+        match next_step(status.and_then(|status| status.code()), *tried) {
+            NextStep::LeaveOut => {
+                terminal::note(&format!("the others go on without {name}"));
+                local.leave_out(&name)?;
+            }
+            NextStep::StartAgain => {
+                let pause = RESTART_PAUSE.as_secs();
+                terminal::note(&format!("the others go on; {name} is started again in {pause} s"));
+                tokio::select! {
+                    () = interrupts.next() => {
+                        terminal::note(&stop(local, &mut interrupts).await);
+                        return Ok(Exit::Ok);
+                    }
+                    () = tokio::time::sleep(RESTART_PAUSE) => local.start_again(&name, binaries)?,
+                }
+                terminal::note(&format!("{name} runs again"));
+            }
+            NextStep::StopAll => {
+                terminal::note(&format!("{name} has ended {tried} times: stopping the others"));
+                terminal::note(&stop(local, &mut interrupts).await);
+                return Ok(Exit::Failed);
+            }
         }
-        Some(died) => {
-            terminal::note(&format!("{}\nstopping the others", chain(&died)));
-            let stopped = stop(local, &mut interrupts).await;
-            terminal::note(&stopped);
-            Ok(Exit::Failed)
-        }
+    }
+}
+
+/// What to do about a process that has ended though nobody stopped it.
+#[derive(Debug, PartialEq, Eq)]
+enum NextStep {
+    StartAgain,
+    LeaveOut,
+    StopAll,
+}
+
+/// A cluster lives on without one of its processes, which is what people try out first; one that never stays up is
+/// not worth a cluster that seems to run.
+fn next_step(code: Option<i32>, tried: usize) -> NextStep {
+    match (code, tried) {
+        (Some(REMOVED), _) => NextStep::LeaveOut,
+        (_, 0..=RESTARTS_MAX) => NextStep::StartAgain,
+        _ => NextStep::StopAll,
     }
 }
 
@@ -146,5 +191,18 @@ impl Interrupts {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_dies_is_started_again_but_not_for_ever_and_not_when_removed() {
+        assert_eq!(next_step(None, 1), NextStep::StartAgain);
+        assert_eq!(next_step(Some(1), RESTARTS_MAX), NextStep::StartAgain);
+        assert_eq!(next_step(Some(1), RESTARTS_MAX + 1), NextStep::StopAll);
+        assert_eq!(next_step(Some(REMOVED), 1), NextStep::LeaveOut);
     }
 }
