@@ -108,21 +108,25 @@ fn try_merge(cluster: &Cluster, global: &Global) -> Result<(), Failure> {
 
 async fn stay(mut local: Local, mut interrupts: Interrupts, binaries: &Binaries) -> Result<Exit, Failure> {
     terminal::note("running until Ctrl-C");
-    let mut restarts = HashMap::<String, usize>::new();
+    let ended = tokio::select! {
+        () = interrupts.next() => Ok(Exit::Ok),
+        ended = watch_over(&mut local, binaries) => ended,
+    };
+    terminal::note("stopping");
+    terminal::note(&stop(local, &mut interrupts).await);
+    ended
+}
+
+/// Starts again what dies, until something does not stay up.
+async fn watch_over(local: &mut Local, binaries: &Binaries) -> Result<Exit, Failure> {
+    let mut deaths = HashMap::<String, usize>::new();
     loop {
-        let died = tokio::select! {
-            () = interrupts.next() => {
-                terminal::note("stopping");
-                terminal::note(&stop(local, &mut interrupts).await);
-                return Ok(Exit::Ok);
-            }
-            died = local.died() => died,
-        };
+        let died = local.died().await;
         terminal::note(&chain(&died));
-        let dev::Error::Died { name, status, .. } = died else { continue };
-        let tried = restarts.entry(name.clone()).or_default();
-        *tried += 1;
-        match next_step(status.and_then(|status| status.code()), *tried) {
+        let dev::Error::Died { name, status, .. } = died else { return Ok(Exit::Failed) };
+        let count = deaths.entry(name.clone()).or_default();
+        *count += 1;
+        match next_step(status.and_then(|status| status.code()), *count) {
             NextStep::LeaveOut => {
                 terminal::note(&format!("the others go on without {name}"));
                 local.leave_out(&name)?;
@@ -130,18 +134,12 @@ async fn stay(mut local: Local, mut interrupts: Interrupts, binaries: &Binaries)
             NextStep::StartAgain => {
                 let pause = RESTART_PAUSE.as_secs();
                 terminal::note(&format!("the others go on; {name} is started again in {pause} s"));
-                tokio::select! {
-                    () = interrupts.next() => {
-                        terminal::note(&stop(local, &mut interrupts).await);
-                        return Ok(Exit::Ok);
-                    }
-                    () = tokio::time::sleep(RESTART_PAUSE) => local.start_again(&name, binaries)?,
-                }
+                tokio::time::sleep(RESTART_PAUSE).await;
+                local.start_again(&name, binaries)?;
                 terminal::note(&format!("{name} runs again"));
             }
             NextStep::StopAll => {
-                terminal::note(&format!("{name} has ended {tried} times: stopping the others"));
-                terminal::note(&stop(local, &mut interrupts).await);
+                terminal::note(&format!("{name} has ended {count} times"));
                 return Ok(Exit::Failed);
             }
         }
@@ -158,8 +156,8 @@ enum NextStep {
 
 /// A cluster lives on without one of its processes, which is what people try out first; one that never stays up is
 /// not worth a cluster that seems to run.
-fn next_step(code: Option<i32>, tried: usize) -> NextStep {
-    match (code, tried) {
+fn next_step(code: Option<i32>, deaths: usize) -> NextStep {
+    match (code, deaths) {
         (Some(REMOVED), _) => NextStep::LeaveOut,
         (_, 0..=RESTARTS_MAX) => NextStep::StartAgain,
         _ => NextStep::StopAll,

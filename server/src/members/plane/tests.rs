@@ -1,3 +1,5 @@
+//! Membership changes on the control plane's own object, case by case. Runs no consensus.
+
 use boss_proto::ids::ServerId;
 
 use super::*;
