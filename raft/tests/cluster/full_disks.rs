@@ -131,14 +131,20 @@ async fn without_room_on_a_majority_writes_are_refused_with_the_reason_and_reads
     }
 }
 
+/// Fills the disk of a server that does not lead, once everybody has an object. The leader and the full one.
+async fn with_a_full_follower(cluster: &Cluster, disks: &[SmallDisk]) -> (ServerId, ServerId) {
+    write_everywhere(cluster, "before").await;
+    let leader = cluster.ready_leader().await;
+    let full = *cluster.ids().iter().find(|id| **id != leader).unwrap();
+    disk(disks, full).fill();
+    eventually("it knows that its disk is full", || cluster.handle(full).status().disk.full).await;
+    (leader, full)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_room_votes_and_lets_a_new_leader_serve_reads() {
     let Some((mut cluster, disks)) = cluster_on_small_disks().await else { return };
-    write_everywhere(&cluster, "before").await;
-    let leader = cluster.ready_leader().await;
-    let full = *cluster.ids().iter().find(|id| **id != leader).unwrap();
-    disk(&disks, full).fill();
-    eventually("it knows that its disk is full", || cluster.handle(full).status().disk.full).await;
+    let (leader, full) = with_a_full_follower(&cluster, &disks).await;
     cluster.crash(leader);
     // Two of three are left, and one of them has no room: it must vote, and take the empty entry of the new term.
     let successor = cluster.ready_leader_but(Some(full)).await;
@@ -148,11 +154,7 @@ async fn a_server_without_room_votes_and_lets_a_new_leader_serve_reads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_room_starts_again_and_follows() {
     let Some((mut cluster, disks)) = cluster_on_small_disks().await else { return };
-    write_everywhere(&cluster, "before").await;
-    let leader = cluster.ready_leader().await;
-    let full = *cluster.ids().iter().find(|id| **id != leader).unwrap();
-    disk(&disks, full).fill();
-    eventually("it knows that its disk is full", || cluster.handle(full).status().disk.full).await;
+    let (_, full) = with_a_full_follower(&cluster, &disks).await;
     cluster.crash(full);
     cluster.start(full).await;
     assert_eq!(reads(&cluster, full).await, ["before"]);
