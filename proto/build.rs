@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "boss/v1/registry.proto",
     "boss/v1/cluster.proto",
     "boss/v1/auth.proto",
+    "boss/v1/certificate.proto",
     "boss/v1/node_session.proto",
     "boss/raft/v1/command.proto",
     "boss/raft/v1/peer.proto",

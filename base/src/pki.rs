@@ -1,5 +1,7 @@
 //! A small certificate authority: makes itself, issues certificates. Decides nothing about who may have one.
 
+mod asked;
+mod authorities;
 mod organizations;
 mod request;
 
@@ -13,6 +15,8 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use time::OffsetDateTime;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
+pub use asked::{Asked, KeyKind};
+pub use authorities::{Authority, bundle_pem, read_bundle};
 pub use request::CertificateRequest;
 
 use crate::clock::{Clock, SystemClock};
@@ -20,7 +24,7 @@ use crate::clock::{Clock, SystemClock};
 /// An authority lives long: replacing it touches every machine.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Certificates begin a little in the past, for machines whose clocks are behind.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,9 @@ pub enum Error {
     /// The authority's certificate or key cannot be used.
     #[error("the authority is not usable: {0}")]
     Authority(String),
+    /// The bytes are no certificate request, or not one that its key has signed.
+    #[error("the certificate request cannot be read: {0}")]
+    Request(String),
     /// A name cannot stand in a certificate.
     #[error("{name:?} cannot stand in a certificate: {problem}")]
     Name {
@@ -92,14 +99,19 @@ impl CertificateAuthority {
         Ok(Self { issuer: Issuer::new(params, key), cert_pem })
     }
 
-    /// An authority from its own certificate and key.
-    pub fn load(cert_pem: &str, key_pem: &str) -> Result<Self, Error> {
+    /// An authority from its key and its own certificate, which may stand among those of others.
+    pub fn load(bundle_pem: &str, key_pem: &str) -> Result<Self, Error> {
         let bad = |problem: &dyn ToString| Error::Authority(problem.to_string());
-        let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(|error| bad(&error))?;
         let key = KeyPair::from_pem(key_pem).map_err(|error| bad(&error))?;
-        check_authority(&der, &key)?;
-        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| bad(&error))?;
-        Ok(Self { issuer, cert_pem: cert_pem.to_owned() })
+        let own = read_bundle(bundle_pem)?.into_iter().find(|authority| is_of(&authority.der, &key));
+        let own = own.ok_or_else(|| bad(&"certificate and key do not belong together"))?;
+        let issuer = Issuer::from_ca_cert_der(&own.der.clone().into(), key).map_err(|error| bad(&error))?;
+        Ok(Self { issuer, cert_pem: certificate_pem(&own.der) })
+    }
+
+    /// The authority as others see it.
+    pub fn authority(&self) -> Result<Authority, Error> {
+        Authority::read(&certificate_der(&self.cert_pem)?)
     }
 
     /// The authority's certificate: what others trust.
@@ -130,15 +142,9 @@ impl CertificateAuthority {
     }
 }
 
-fn check_authority(der: &CertificateDer<'_>, key: &KeyPair) -> Result<(), Error> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| Error::Authority(error.to_string()))?;
-    if !certificate.is_ca() {
-        return Err(Error::Authority("the certificate is not one of an authority".to_owned()));
-    }
-    if certificate.public_key().raw != key.subject_public_key_info().as_slice() {
-        return Err(Error::Authority("certificate and key do not belong together".to_owned()));
-    }
-    Ok(())
+fn is_of(der: &[u8], key: &KeyPair) -> bool {
+    let certificate = X509Certificate::from_der(der);
+    certificate.is_ok_and(|(_, certificate)| certificate.public_key().raw == key.subject_public_key_info().as_slice())
 }
 
 fn subject_params(subject: &Subject, now: u64) -> Result<CertificateParams, Error> {
@@ -191,7 +197,8 @@ pub fn certificate_der(cert_pem: &str) -> Result<Vec<u8>, Error> {
 /// The PEM of a certificate in DER.
 #[must_use]
 pub fn certificate_pem(der: &[u8]) -> String {
-    pem::encode(&pem::Pem::new("CERTIFICATE", der))
+    let format = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new("CERTIFICATE", der), format)
 }
 
 /// 127 random bits: a serial number is positive.

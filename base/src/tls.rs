@@ -5,11 +5,13 @@ mod connector;
 mod identity;
 mod listener;
 mod peer;
+pub mod renewal;
 mod slots;
 
 pub use connector::{ClientStream, ConnectError, Connector, Expected, connector, refusal};
 pub use identity::{Error, Files, Identity, Pem, Reloaded};
 pub use listener::{Acceptor, Incoming, Limits, Listener, PeerInfo, TlsStream, server_acceptor};
+pub(crate) use peer::hex;
 pub use peer::{BadCertificate, PeerCertificate};
 pub use slots::{Counts, Slots};
 

@@ -3,9 +3,11 @@
 
 mod auth;
 mod bench;
+mod certs;
 mod cluster;
 mod context;
 mod dev;
+mod node;
 mod read;
 mod snapshot;
 mod write;
@@ -17,9 +19,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     auth::{Auth, Whoami},
     bench::{Bench, BenchOptions, Load},
+    certs::{Certs, RevokeCertificates, RotateAuthority},
     cluster::{Add, Cluster, Init, Join, JoinToken, Remove, Replace, StatusFormat, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
+    node::{JoinNode, Node},
     read::{Describe, Events, Get, Logs, Selection, Watch},
     snapshot::{RestoreSnapshot, Snapshot},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
@@ -86,6 +90,12 @@ pub enum Command {
     /// The control plane itself, and the making of new ones
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Certificates of servers and nodes, and the authorities behind them
+    #[command(subcommand)]
+    Certs(Certs),
+    /// Machines that run sandboxes
+    #[command(subcommand)]
+    Node(Node),
     /// Show who the cluster takes you for
     Whoami(Whoami),
     /// Questions about rights

@@ -12,6 +12,7 @@ use crate::{
 mod apply;
 mod auth;
 mod bench;
+mod certs;
 mod cluster;
 mod context;
 mod create;
@@ -20,8 +21,10 @@ mod describe;
 mod dev;
 mod events;
 mod get;
+mod joining;
 mod logs;
 mod manifests;
+mod node;
 mod patch;
 mod snapshot;
 mod target;
@@ -55,6 +58,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::run(&args, &Session::open(global)?).await,
         Command::Events(args) => events::run(&args, &Session::open(global)?).await,
         Command::Cluster(args) => cluster::run(args, global).await,
+        Command::Certs(args) => certs::run(args, global).await,
+        Command::Node(args) => node::run(args, global).await,
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Auth(args) => auth::run(args, &Session::open(global)?).await,

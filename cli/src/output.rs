@@ -6,6 +6,7 @@ use boss_proto::{
 };
 use clap::ValueEnum;
 
+mod certificate;
 mod config_map;
 mod control_plane;
 mod describe;
@@ -111,6 +112,7 @@ fn cells(object: &v1::Object, format: Format, now: u64) -> Vec<String> {
         Some(Body::Pod(pod)) => pod::cells(pod, wide, now),
         Some(Body::Node(node)) => node::cells(node, wide, now),
         Some(Body::Namespace(namespace)) => namespace::cells(namespace, now),
+        Some(Body::CertificateSigningRequest(request)) => certificate::cells(request, now),
         Some(Body::ControlPlane(plane)) => control_plane::cells(plane, now),
         Some(Body::Event(event)) => event::cells(event, wide, now),
         Some(Body::ConfigMap(map)) => config_map::cells(map, now),

@@ -17,9 +17,10 @@ mod config;
 mod identity;
 mod joining;
 mod plan;
+mod rotation;
 
 pub use identity::{ADMIN, ADMIN_GROUP};
-pub use joining::{Joining, Welcome};
+pub use joining::{Joining, Welcome, authorities_pem};
 pub use plan::{BadPlan, Node, Plan, Server, random_cluster_id};
 
 /// The layout that this program writes and reads.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use boss_base::{clock::Clock, tasks::Tasks};
+use boss_base::clock::Clock;
 use boss_proto::{
     ids::{Revision, Uid},
     key::Key,
@@ -189,11 +189,6 @@ impl Client {
         Self { shared: Arc::clone(&self.shared), deadlines }
     }
 
-    /// Reads certificate files again whenever they change, for as long as `tasks` live.
-    pub fn keep_credentials_fresh(&self, tasks: &Tasks) {
-        self.shared.shown.keep_fresh(tasks);
-    }
-
     /// Calls with the type of one kind. `namespace` is empty for cluster-scoped kinds, and means all in lists.
     #[must_use]
     pub fn api<K: Resource>(&self, namespace: impl Into<String>) -> Api<K> {
@@ -333,6 +328,10 @@ impl Client {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(crate) fn shared_owned(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use boss_base::{
     tasks::Tasks,
-    tls::{Files, Identity, Pem},
+    tls::{Files, Identity, Pem, Reloaded},
 };
 use tonic::{
     Request,
@@ -52,6 +52,11 @@ impl Shown {
     /// Looks for a newer token after servers refused the one we have; whether there is one.
     pub(crate) fn renew(&self) -> bool {
         self.token.as_ref().is_some_and(Token::renew)
+    }
+
+    pub(crate) fn reload(&self) -> Result<bool, Error> {
+        let reloaded = self.identity.reload().map_err(|error| Error::config(describe(&error)))?;
+        Ok(reloaded == Reloaded::Changed)
     }
 
     pub(crate) fn keep_fresh(&self, tasks: &Tasks) {

@@ -3,6 +3,7 @@
 mod api;
 mod budget;
 mod call;
+mod certificates;
 mod client;
 mod cluster;
 mod config;

@@ -152,6 +152,20 @@ impl Servers {
         true
     }
 
+    /// Calls from now on go over fresh connections, which show who we are now.
+    pub(crate) fn redial(&self) {
+        // Nobody learns of members meanwhile.
+        let _known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = self.list.load();
+        let fresh = |server: &Arc<Server>| match Server::new(&server.address, &self.dialling) {
+            Ok(fresh) => Arc::new(fresh),
+            Err(_) => Arc::clone(server),
+        };
+        let all = list.all.iter().map(fresh).collect();
+        let preferred = AtomicUsize::new(list.preferred.load(Ordering::Relaxed));
+        self.list.store(Arc::new(List { all, preferred }));
+    }
+
     fn keep_or_dial(&self, list: &List, address: &crate::Endpoint) -> Option<Arc<Server>> {
         if let Some(server) = list.all.iter().find(|server| server.address == *address) {
             return Some(Arc::clone(server));

@@ -10,6 +10,7 @@ mod news;
 mod pod;
 pub mod providers;
 pub mod registration;
+pub mod renewal;
 pub mod reporter;
 mod servers;
 pub mod session;
@@ -43,6 +44,7 @@ use engine::{Engine, Parts};
 use events::Events;
 use providers::Providers;
 use registration::Registration;
+use renewal::Renewal;
 use reporter::Reporter;
 use session::Sessions;
 
@@ -99,6 +101,14 @@ pub async fn run(start: Start) -> Result<(), Error> {
     let tasks = Tasks::new();
     boss_base::signals::shutdown(&tasks).map_err(Error::Signals)?;
     let client = connect(&start.config, &start.cluster_id, &tasks)?;
+    let renewal = Renewal {
+        client: client.clone(),
+        files: start.config.tls.clone(),
+        node: start.config.name.clone(),
+        clock: Arc::clone(&start.clock),
+        tasks: tasks.clone(),
+    };
+    renewal.start();
     let address = host::address_towards(start.config.servers.iter().map(Endpoint::as_str));
     let providers = Providers::new(vec![Arc::new(process_runtime(&start)?)]);
     providers.probe().await;

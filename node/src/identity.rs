@@ -49,6 +49,7 @@ mod tests {
             uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
             dns_names: Vec::new(),
             serial: String::new(),
+            authority: String::new(),
             not_before: 0,
             not_after: 0,
             der: Vec::new(),

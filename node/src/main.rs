@@ -7,7 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use boss_base::{clock::SystemClock, telemetry, tls::Identity};
+use boss_base::{
+    clock::SystemClock,
+    telemetry,
+    tls::{Identity, renewal},
+};
 use boss_node::{
     agent::{self, Start},
     config::{Args, Config},
@@ -47,6 +51,7 @@ fn prepare(args: &Args) -> Result<Start, Vec<String>> {
     let config = Config::load(args).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let one = |problem: String| vec![problem];
     telemetry::init(config.log_format, "info").map_err(|error| one(error.to_string()))?;
+    renewal::recover(&config.tls).map_err(|error| one(format!("tls: a renewal was cut off: {error}")))?;
     let tls = Identity::load(&config.tls).map_err(|error| one(format!("tls: {error}")))?;
     let cluster_id =
         identity::check(tls.certificate().as_deref(), &config.name).map_err(|error| one(error.to_string()))?;

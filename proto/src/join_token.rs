@@ -55,6 +55,9 @@ mod tests {
             ca: vec![1; 300].into(),
             token_id: "t1".to_owned(),
             secret: vec![2; 32].into(),
+            other_authorities: vec![vec![3; 300].into()],
+            node_name: "n1".to_owned(),
+            for_nodes: true,
         }
     }
 

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 /// What an object is. The order is the order of keys in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// What a node asked to have signed, and what it got.
+    CertificateSigningRequest,
     /// Who may do what in every namespace.
     ClusterRole,
     /// Gives a [`Kind::ClusterRole`] to subjects everywhere.
@@ -38,7 +40,8 @@ struct Names {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
+        Kind::CertificateSigningRequest,
         Kind::ClusterRole,
         Kind::ClusterRoleBinding,
         Kind::ConfigMap,
@@ -54,6 +57,9 @@ impl Kind {
 
     const fn names(self) -> Names {
         let (kind, plural, short, namespaced): (_, _, &'static [&'static str], _) = match self {
+            Kind::CertificateSigningRequest => {
+                ("CertificateSigningRequest", "certificatesigningrequests", &["csr"], false)
+            }
             Kind::ClusterRole => ("ClusterRole", "clusterroles", &[], false),
             Kind::ClusterRoleBinding => ("ClusterRoleBinding", "clusterrolebindings", &[], false),
             Kind::ConfigMap => ("ConfigMap", "configmaps", &["cm"], true),

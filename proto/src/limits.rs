@@ -116,8 +116,21 @@ pub const REMOVED_SERVERS_MAX: usize = 1_024;
 pub const JOIN_TOKENS_MAX: usize = 64;
 /// A join token is for a machine that is being set up.
 pub const JOIN_TOKEN_TTL_SECONDS_MAX: u32 = 7 * 24 * 3_600;
-/// Of certificates of servers, nodes and the administrator. Long, as renewal is by hand until they renew by themselves.
+/// Nodes that one token may let in.
+pub const JOIN_TOKEN_USES_MAX: u32 = 10_000;
+/// Of certificates made at the desk that holds the authority's key: for servers, nodes and the administrator. Servers and
+/// nodes replace theirs by shorter ones, if there is a server that can sign them.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Of certificates that nodes get from the servers. They renew at its half, so a control plane may be away for three days.
+pub const NODE_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// The same of servers, for whom being locked out is worse.
+pub const SERVER_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Less leaves no time to renew.
+pub const CERTIFICATE_LIFETIME_MIN: Duration = Duration::from_secs(10);
+/// Good certificates of one node: it has two while it renews, and one more for each renewal whose answer was lost.
+pub const ISSUED_CERTIFICATES_MAX: usize = 16;
+/// Authorities that are believed at once: two while one takes the place of another.
+pub const AUTHORITIES_MAX: usize = 4;
 /// A certificate request of any usual key has a tenth of this.
 pub const CERTIFICATE_REQUEST_BYTES_MAX: usize = 8 << 10;
 

@@ -31,6 +31,7 @@ macro_rules! with_kinds {
             Node,
             Event,
             ConfigMap,
+            CertificateSigningRequest,
             ControlPlane,
             ServiceAccount,
             Role,

@@ -6,6 +6,7 @@ pub mod gate;
 pub mod status;
 
 mod auth;
+mod certificates;
 mod cluster;
 mod forward;
 mod health;
@@ -14,6 +15,7 @@ mod registry;
 
 pub use self::{
     auth::AuthService,
+    certificates::CertificatesService,
     cluster::ClusterService,
     error::Error,
     forward::{ForwardParts, ForwardService},

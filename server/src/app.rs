@@ -26,6 +26,7 @@ use crate::{
         gate::{Gate, Side},
     },
     auth::Authenticator,
+    certificates::keeper::Keeper,
     config::Config,
     controllers,
     gauges::Gauges,
@@ -92,6 +93,7 @@ pub struct App {
     sessions: Arc<Sessions>,
     turns: Turns,
     identity: tls::Identity,
+    keeper: Keeper,
 }
 
 /// Why a running server ended by itself.
@@ -144,9 +146,16 @@ impl App {
             authenticator: authenticator.clone(),
             clock: clock.clone(),
             signer,
+            identity: identity.clone(),
             cluster_id: config.cluster_id.clone(),
             welcome,
         });
+        let keeper = Keeper {
+            identity: identity.clone(),
+            members: members.clone(),
+            clock: clock.clone(),
+            tasks: groups.all.clone(),
+        };
         let services = Services {
             members,
             cluster_id: config.cluster_id.clone(),
@@ -163,13 +172,37 @@ impl App {
             peers,
             sessions: sessions.clone(),
         };
-        Ok(Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns, identity })
+        Ok(Self {
+            config,
+            environment,
+            groups,
+            bound,
+            raft,
+            authenticator,
+            services,
+            sessions,
+            turns,
+            identity,
+            keeper,
+        })
     }
 
     /// Serves until `shutdown` is cancelled or something that the server needs has died, then stops in order.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        let Self { config, environment, groups, bound, raft, authenticator, services, sessions, turns, identity } =
-            self;
+        let Self {
+            config,
+            environment,
+            groups,
+            bound,
+            raft,
+            authenticator,
+            services,
+            sessions,
+            turns,
+            identity,
+            keeper,
+        } = self;
+        keeper.start();
         let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         let members = raft.clone();
@@ -213,6 +246,11 @@ impl App {
 fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api::Error> {
     if raft.is_removed(id) {
         return Err(api::Error::Forbidden(format!("server {id} has been removed from the cluster")));
+    }
+    let members = raft.members();
+    // A server that has just begun knows no members yet; who calls it had to be dialled by it, or leads.
+    if !members.is_empty() && !members.iter().any(|member| member.id == id) {
+        return Err(api::Error::Forbidden(format!("server {id} is no member of the cluster")));
     }
     writes::check_incarnation(raft, headers)
 }

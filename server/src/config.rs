@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use boss_base::{
@@ -13,11 +14,16 @@ use boss_base::{
     telemetry::Format,
     tls,
 };
-use boss_proto::ids::{ClusterId, ServerId};
+use boss_proto::{
+    ids::{ClusterId, ServerId},
+    limits::{CERTIFICATE_LIFETIME, CERTIFICATE_LIFETIME_MIN},
+};
 use boss_raft::{ElectionProfile, Member, ReadMode, config::DISK_RESERVE_BYTES};
 use clap::Parser;
 
 pub use boss_base::config::Problem;
+
+use crate::members::Lifetimes;
 
 /// More than any log can need before a person looks.
 const DISK_RESERVE_MIB_MAX: u64 = 64 << 10;
@@ -79,6 +85,8 @@ pub struct Config {
     pub token_keys: Vec<PathBuf>,
     /// Key of the cluster's authority, if this server may sign certificates of joining servers.
     pub ca_key: Option<PathBuf>,
+    /// How long certificates are good that this server signs.
+    pub lifetimes: Lifetimes,
     /// How fast a lost leader is replaced.
     pub profile: ElectionProfile,
     /// How a leader makes sure that it still leads before it answers a read.
@@ -135,6 +143,7 @@ struct Raw {
     tls: Option<tls::Files>,
     token_keys: Vec<PathBuf>,
     ca_key: Option<PathBuf>,
+    lifetimes: Option<Lifetimes>,
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
     disk_reserve_bytes: Option<u64>,
@@ -172,6 +181,7 @@ impl Raw {
         tokens.finish(problems);
         let mut pki = root.section("pki", problems);
         let ca_key = pki.text("ca_key", problems).map(path);
+        let lifetimes = read_lifetimes(&mut pki, problems);
         pki.finish(problems);
 
         let (profile, reads) = read_raft(&mut root, args, problems);
@@ -192,6 +202,7 @@ impl Raw {
             tls,
             token_keys,
             ca_key,
+            lifetimes,
             profile,
             reads,
             disk_reserve_bytes,
@@ -211,6 +222,7 @@ impl Raw {
             tls: self.tls?,
             token_keys: self.token_keys,
             ca_key: self.ca_key,
+            lifetimes: self.lifetimes?,
             profile: self.profile?,
             reads: self.reads?,
             disk_reserve_bytes: self.disk_reserve_bytes?,
@@ -247,6 +259,21 @@ where
         None => Some(T::default()),
         Some(text) => text.parse().map_err(|error| problems.add(key, format!("{error}"))).ok(),
     }
+}
+
+fn read_lifetimes(pki: &mut Section, problems: &mut Problems) -> Option<Lifetimes> {
+    let default = Lifetimes::default();
+    let mut read = |key: &str, default: Duration| match pki.number(key, problems).map(Duration::from_secs) {
+        None => Some(default),
+        Some(lifetime) if (CERTIFICATE_LIFETIME_MIN..=CERTIFICATE_LIFETIME).contains(&lifetime) => Some(lifetime),
+        Some(other) => {
+            let (min, max) = (CERTIFICATE_LIFETIME_MIN.as_secs(), CERTIFICATE_LIFETIME.as_secs());
+            problems.none(&format!("pki.{key}"), format!("must be {min} to {max}, not {}", other.as_secs()))
+        }
+    };
+    let node = read("node_lifetime_seconds", default.node);
+    let server = read("server_lifetime_seconds", default.server);
+    Some(Lifetimes { node: node?, server: server? })
 }
 
 fn read_disk_reserve(root: &mut Section, problems: &mut Problems) -> Option<u64> {

@@ -4,7 +4,7 @@
 use boss_base::tls::{Identity, Slots};
 use boss_raft::Handle;
 
-use crate::metric_definitions as metric;
+use crate::{members::Members, metric_definitions as metric};
 
 /// What is looked at. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +37,9 @@ impl Gauges {
         }
         if let Some(certificate) = self.identity.certificate() {
             metrics::gauge!(metric::CERTIFICATE_EXPIRY, "certificate" => "server").set(certificate.not_after as f64);
+        }
+        if let Some(end) = Members::first_node_certificate_end(&self.raft.view()) {
+            metrics::gauge!(metric::NODE_CERTIFICATES_EXPIRY).set(end as f64);
         }
         if let Some(bytes) = resident_bytes() {
             metrics::gauge!(metric::RESIDENT_BYTES).set(bytes as f64);

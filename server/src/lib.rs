@@ -11,6 +11,7 @@ pub mod listeners;
 pub mod admission;
 pub mod api;
 pub mod auth;
+mod certificates;
 pub mod members;
 pub mod reads;
 pub mod turns;

@@ -2,15 +2,18 @@
 //! controller of that name, whichever server leads by then. Knows no transport.
 
 mod calls;
+mod nodes;
 mod plane;
 mod quorum;
+mod signers;
 mod signing;
 mod store;
 mod tokens;
+mod trust;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use boss_base::clock::Clock;
+use boss_base::{clock::Clock, tls};
 use boss_proto::{
     ids::{ClusterId, ServerId},
     limits::CATCH_UP_ENTRIES_MAX,
@@ -21,8 +24,12 @@ pub(crate) use self::{
     calls::Call,
     plane::{CANCELLING, finish, spec_of},
     quorum::{check_quorum, voters_after},
+    signers::ToSign,
 };
-pub use self::{quorum::QuorumLost, signing::Signer};
+pub use self::{
+    quorum::QuorumLost,
+    signing::{Lifetimes, Signer},
+};
 use crate::{auth::Authenticator, writes::Peers};
 
 /// What the operations stand on.
@@ -37,6 +44,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Signs the certificates of joining servers, if this server may.
     pub signer: Option<Signer>,
+    /// The certificate that this server shows, and whom it believes.
+    pub identity: tls::Identity,
     /// The cluster.
     pub cluster_id: ClusterId,
     /// What a joining server is told.
@@ -46,8 +55,6 @@ pub struct Parts {
 /// What a server that joins has to know beside its certificate.
 #[derive(Debug, Clone, Default)]
 pub struct Welcome {
-    /// The cluster's authority, DER.
-    pub ca: Vec<u8>,
     /// PEM, of those who sign users' tokens.
     pub token_keys: Vec<String>,
     /// Election timing.

@@ -38,6 +38,8 @@ pub const WATCH_EVENTS: &str = "boss_server_watch_events_total";
 pub const WATCH_LAG_REVISIONS: &str = "boss_server_watch_lag_revisions";
 /// When the certificate ends.
 pub const CERTIFICATE_EXPIRY: &str = "boss_server_certificate_expiry_timestamp_seconds";
+/// When the first of the nodes' certificates ends.
+pub const NODE_CERTIFICATES_EXPIRY: &str = "boss_server_node_certificates_first_expiry_timestamp_seconds";
 /// Memory of the process.
 pub const RESIDENT_BYTES: &str = "boss_server_resident_bytes";
 /// Descriptors of the process.
@@ -66,6 +68,10 @@ pub const ALL: &[Definition] = &[
     histogram(WATCH_LAG_REVISIONS, "Revisions that a watcher was behind when it took its next events."),
     gauge(CERTIFICATE_EXPIRY, "When this server's certificate ends, in seconds since the epoch.")
         .labelled(&["certificate"]),
+    gauge(
+        NODE_CERTIFICATES_EXPIRY,
+        "When the first of the latest certificates of the nodes ends, in seconds since the epoch.",
+    ),
     gauge(RESIDENT_BYTES, "Resident memory of the process."),
     gauge(OPEN_FILES, "Open descriptors of the process, connections included."),
 ];

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "api/raw.rs"]
+mod raw;
 #[path = "api/support.rs"]
 mod support;
 
@@ -9,6 +11,8 @@ mod support;
 mod access;
 #[path = "api/contact.rs"]
 mod contact;
+#[path = "api/doors.rs"]
+mod doors;
 #[path = "api/full_disk.rs"]
 mod full_disk;
 #[path = "api/limits.rs"]

@@ -15,6 +15,7 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use tokio::sync::watch;
 
 use super::{ALPN, BadCertificate, ClientAuth, PeerCertificate, provider};
 use crate::{
@@ -83,6 +84,8 @@ pub struct Identity(Arc<Shared>);
 struct Shared {
     files: Option<Files>,
     loaded: ArcSwap<Loaded>,
+    /// Counts the generations.
+    changes: watch::Sender<u64>,
 }
 
 /// One generation: all that handshakes need, made once.
@@ -112,7 +115,8 @@ impl Identity {
     }
 
     fn new(files: Option<Files>, loaded: Loaded) -> Self {
-        Self(Arc::new(Shared { files, loaded: ArcSwap::from_pointee(loaded) }))
+        let changes = watch::Sender::default();
+        Self(Arc::new(Shared { files, loaded: ArcSwap::from_pointee(loaded), changes }))
     }
 
     /// Reads the files again. When they are not usable, the old identity stays.
@@ -124,7 +128,26 @@ impl Identity {
             return Ok(Reloaded::Unchanged);
         }
         self.0.loaded.store(Arc::new(Loaded::new(pem, &Labels::of(files))?));
+        self.0.changes.send_modify(|generation| *generation += 1);
         Ok(Reloaded::Changed)
+    }
+
+    /// Told whenever a reload has changed something.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// Where it lies on disk, if it does.
+    #[must_use]
+    pub fn files(&self) -> Option<&Files> {
+        self.0.files.as_ref()
+    }
+
+    /// The authorities that we trust, PEM.
+    #[must_use]
+    pub fn authorities_pem(&self) -> String {
+        String::from_utf8_lossy(&self.0.loaded.load().pem.ca).into_owned()
     }
 
     /// Reloads whenever a file's time stamp has moved, looked at each `interval`. What is not usable is logged,

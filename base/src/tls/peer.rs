@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
     certificate::X509Certificate,
-    extensions::GeneralName,
+    extensions::{GeneralName, ParsedExtension},
     prelude::FromDer,
     x509::{AttributeTypeAndValue, X509Name},
 };
@@ -21,6 +21,8 @@ pub struct PeerCertificate {
     pub dns_names: Vec<String>,
     /// Lower-case hexadecimal, without separators.
     pub serial: String,
+    /// Id of the authority that signed it, in the same form; empty when it names none.
+    pub authority: String,
     /// Seconds since the Unix epoch.
     pub not_before: i64,
     /// Seconds since the Unix epoch.
@@ -50,6 +52,7 @@ impl PeerCertificate {
             uris: names.iter().filter_map(uri).collect(),
             dns_names: names.iter().filter_map(dns_name).collect(),
             serial: hex(certificate.raw_serial()),
+            authority: authority(&certificate),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             der: der.to_vec(),
@@ -76,7 +79,15 @@ fn dns_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn authority(certificate: &X509Certificate<'_>) -> String {
+    let id = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+        _ => None,
+    });
+    id.map(|id| hex(id.0)).unwrap_or_default()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -2,7 +2,7 @@
 
 use boss_proto::{kind::Kind, v1};
 
-use super::{Format, cells, clean, config_map, control_plane, event, namespace, node, pod, rbac};
+use super::{Format, cells, certificate, clean, config_map, control_plane, event, namespace, node, pod, rbac};
 
 const GAP: &str = "   ";
 
@@ -107,6 +107,7 @@ fn kind_headers(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Node => node::HEADERS,
         Kind::Namespace => namespace::HEADERS,
         Kind::ServiceAccount => namespace::ACCOUNT_HEADERS,
+        Kind::CertificateSigningRequest => certificate::HEADERS,
         Kind::ControlPlane => control_plane::HEADERS,
         Kind::Event => event::HEADERS,
         Kind::ConfigMap => config_map::HEADERS,

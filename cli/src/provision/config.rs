@@ -14,6 +14,10 @@ use super::{
 
 /// A server's configuration, in its folder.
 pub(super) const SERVER_FILE: &str = "server.toml";
+/// A node's configuration, in its folder.
+pub(super) const NODE_FILE: &str = "node.toml";
+/// Where a node keeps everything, in its folder.
+pub(super) const STATE_FOLDER: &str = "state";
 /// Where a server keeps everything, in its folder.
 pub(super) const DATA_FOLDER: &str = "data";
 
@@ -144,15 +148,26 @@ pub(super) fn write_server(cluster: &Cluster, server: &Server, members: &[Member
 }
 
 pub(super) fn write_node(cluster: &Cluster, node: &Node) -> Result<(), Error> {
-    let file = NodeFile {
-        name: &node.name,
-        servers: cluster.plan.servers.iter().map(|server| &*server.api).collect(),
-        state_dir: "state",
-        stop_sandboxes_on_exit: node.stop_sandboxes_on_exit,
-        labels: &node.labels,
+    let servers = cluster.plan.servers.iter().map(|server| &*server.api).collect();
+    let text = node_toml(&node.name, servers, &node.labels, node.stop_sandboxes_on_exit);
+    cluster.write(&format!("{}/{NODE_FILE}", node.folder), text.as_bytes(), files::PUBLIC)
+}
+
+/// A node's `node.toml`.
+pub(super) fn node_toml(
+    name: &str,
+    servers: Vec<&str>,
+    labels: &BTreeMap<String, String>,
+    stop_sandboxes_on_exit: bool,
+) -> String {
+    to_toml(&NodeFile {
+        name,
+        servers,
+        state_dir: STATE_FOLDER,
+        stop_sandboxes_on_exit,
+        labels,
         tls: Tls { certificate: "tls/node.crt", key: "tls/node.key", ca: "tls/ca.crt" },
-    };
-    cluster.write(&format!("{}/node.toml", node.folder), to_toml(&file).as_bytes(), files::PUBLIC)
+    })
 }
 
 /// A machine may not have the address under which others reach it, so it listens on all of its own.

@@ -29,6 +29,8 @@ pub(super) const CA_KEY: &str = "pki/ca.key";
 pub(super) const TOKEN_KEY: &str = "pki/token.key";
 pub(super) const TOKEN_PUBLIC: &str = "pki/token.pub";
 pub(super) const ADMIN_TOKEN: &str = "pki/admin.token";
+/// In a server's own folder.
+pub(super) const SERVER_CA_KEY: &str = "tls/ca.key";
 const ADMIN_CERTIFICATE: &str = "pki/admin.crt";
 const ADMIN_KEY: &str = "pki/admin.key";
 
@@ -58,7 +60,7 @@ pub(super) fn make_server(
     cluster.write(&tls("server.crt"), certificate.cert_pem.as_bytes(), files::PUBLIC)?;
     cluster.write(&tls("server.key"), certificate.key_pem.as_bytes(), files::PRIVATE)?;
     cluster.write(&tls("ca.crt"), authority.cert_pem().as_bytes(), files::PUBLIC)?;
-    cluster.write(&tls("ca.key"), authority.key_pem().as_bytes(), files::PRIVATE)?;
+    cluster.write(&format!("{}/{SERVER_CA_KEY}", server.folder), authority.key_pem().as_bytes(), files::PRIVATE)?;
     cluster.write(&tls("token.pub"), token_public_pem.as_bytes(), files::PUBLIC)
 }
 

@@ -1,7 +1,8 @@
-//! The folder of a server that joins with a token: its key is made here and stays here. The configuration is written
-//! last, so that a folder with one is complete. Asks nobody.
+//! The folder of a server or node that joins with a token: its key is made here and stays here. The configuration is
+//! written last, so that a folder with one is complete. Asks nobody.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,22 +11,48 @@ use boss_base::{
     files,
     pki::{self, CertificateRequest},
 };
-use boss_proto::v1::{JoinResponse, JoinTokenContents, Member};
+use boss_proto::v1::{JoinNodeResponse, JoinResponse, JoinTokenContents, Member};
 
 use super::{
     Error, Server,
-    config::{self, Around, DATA_FOLDER, SERVER_FILE},
+    config::{self, Around, DATA_FOLDER, NODE_FILE, SERVER_FILE, STATE_FOLDER},
 };
 
-const KEY: &str = "tls/server.key";
-const REQUEST: &str = "tls/server.csr";
-const CERTIFICATE: &str = "tls/server.crt";
 const AUTHORITY: &str = "tls/ca.crt";
 /// Many times a key or a certificate request.
 const FILE_BYTES_MAX: usize = 64 << 10;
 
-/// A server's folder before the cluster has answered.
+/// Where things are in a folder.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    what: &'static str,
+    key: &'static str,
+    request: &'static str,
+    certificate: &'static str,
+    config: &'static str,
+    state: &'static str,
+}
+
+const SERVER: Shape = Shape {
+    what: "server",
+    key: "tls/server.key",
+    request: "tls/server.csr",
+    certificate: "tls/server.crt",
+    config: SERVER_FILE,
+    state: DATA_FOLDER,
+};
+const NODE: Shape = Shape {
+    what: "node",
+    key: "tls/node.key",
+    request: "tls/node.csr",
+    certificate: "tls/node.crt",
+    config: NODE_FILE,
+    state: STATE_FOLDER,
+};
+
+/// A server's or node's folder before the cluster has answered.
 pub struct Joining {
+    shape: Shape,
     directory: PathBuf,
     /// DER.
     request: Vec<u8>,
@@ -47,16 +74,25 @@ impl Joining {
     /// Makes key and certificate request in `directory`. Those of an attempt whose answer was lost are used again:
     /// with them the token lets the same server in.
     pub fn begin(directory: &Path, name: &str) -> Result<Self, Error> {
-        check_free(directory)?;
-        let mut joining = Self { directory: directory.to_owned(), request: Vec::new(), made: Vec::new() };
-        let (key, request) = (directory.join(KEY), directory.join(REQUEST));
+        Self::begin_as(SERVER, directory, name)
+    }
+
+    /// The same for a node.
+    pub fn begin_node(directory: &Path, name: &str) -> Result<Self, Error> {
+        Self::begin_as(NODE, directory, name)
+    }
+
+    fn begin_as(shape: Shape, directory: &Path, name: &str) -> Result<Self, Error> {
+        check_free(&shape, directory)?;
+        let mut joining = Self { shape, directory: directory.to_owned(), request: Vec::new(), made: Vec::new() };
+        let (key, request) = (directory.join(shape.key), directory.join(shape.request));
         if key.exists() && request.exists() {
             joining.request = files::read_bounded(&request, FILE_BYTES_MAX).map_err(Error::io(&request))?;
             return Ok(joining);
         }
         let made = CertificateRequest::generate(name, &[])?;
-        joining.write(REQUEST, &made.der, files::PUBLIC)?;
-        joining.write(KEY, made.key_pem.as_bytes(), files::PRIVATE)?;
+        joining.write(shape.request, &made.der, files::PUBLIC)?;
+        joining.write(shape.key, made.key_pem.as_bytes(), files::PRIVATE)?;
         joining.request = made.der;
         Ok(joining)
     }
@@ -70,8 +106,8 @@ impl Joining {
     /// Writes everything else that the server needs; gives the path of its configuration.
     pub fn finish(mut self, welcome: &Welcome<'_>) -> Result<PathBuf, Error> {
         let Welcome { token, answer, server } = welcome;
-        self.write(AUTHORITY, pki::certificate_pem(&token.ca).as_bytes(), files::PUBLIC)?;
-        self.write(CERTIFICATE, answer.certificate_pem.as_bytes(), files::PUBLIC)?;
+        self.write(AUTHORITY, authorities_pem(token).as_bytes(), files::PUBLIC)?;
+        self.write(self.shape.certificate, answer.certificate_pem.as_bytes(), files::PUBLIC)?;
         let mut token_keys = Vec::new();
         for (number, key) in (1..).zip(&answer.token_keys) {
             let name = if number == 1 { "tls/token.pub".to_owned() } else { format!("tls/token-{number}.pub") };
@@ -90,10 +126,26 @@ impl Joining {
             signs: false,
         };
         let text = config::server_toml(server, &around)?;
-        self.write(SERVER_FILE, text.as_bytes(), files::PUBLIC)?;
-        // Of no more use; a later look at the folder finds only what the server needs.
-        let _ = fs::remove_file(self.directory.join(REQUEST));
-        Ok(self.directory.join(SERVER_FILE))
+        self.write_config(&text)
+    }
+
+    /// Writes everything else that the node needs; gives the path of its configuration.
+    pub fn finish_node(
+        mut self,
+        answer: &JoinNodeResponse,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<PathBuf, Error> {
+        self.write(AUTHORITY, answer.authorities_pem.as_bytes(), files::PUBLIC)?;
+        self.write(self.shape.certificate, answer.certificate_pem.as_bytes(), files::PUBLIC)?;
+        let servers = answer.members.iter().filter(|member| member.voter).map(|member| &*member.api_address).collect();
+        self.write_config(&config::node_toml(&answer.name, servers, labels, false))
+    }
+
+    fn write_config(&mut self, text: &str) -> Result<PathBuf, Error> {
+        self.write(self.shape.config, text.as_bytes(), files::PUBLIC)?;
+        // Of no more use; a later look at the folder finds only what is needed.
+        let _ = fs::remove_file(self.directory.join(self.shape.request));
+        Ok(self.directory.join(self.shape.config))
     }
 
     /// Takes away what this run has made: the cluster refused, so the key is of no use.
@@ -118,16 +170,21 @@ impl Joining {
     }
 }
 
-/// Whether a server can be made in this folder: there is none, nor anything that one would overwrite, but perhaps what
+/// All that a token names, PEM.
+pub fn authorities_pem(token: &JoinTokenContents) -> String {
+    pki::bundle_pem(std::iter::once(&token.ca).chain(&token.other_authorities).map(AsRef::as_ref))
+}
+
+/// Whether a server or node can be made in this folder: there is none, nor anything that one would overwrite, but perhaps what
 /// an attempt has left whose answer was lost.
-fn check_free(directory: &Path) -> Result<(), Error> {
+fn check_free(shape: &Shape, directory: &Path) -> Result<(), Error> {
     let in_use = |found: String| Err(Error::InUse { path: directory.to_owned(), found });
-    for name in [SERVER_FILE, DATA_FOLDER] {
+    for name in [shape.config, shape.state] {
         if directory.join(name).exists() {
-            return in_use(format!("the {name} of a server"));
+            return in_use(format!("the {name} of a {}", shape.what));
         }
     }
-    if directory.join(REQUEST).exists() {
+    if directory.join(shape.request).exists() {
         return Ok(());
     }
     let tls = directory.join("tls");

@@ -20,6 +20,7 @@ pub(super) fn fill(object: &mut Object) {
         Some(
             Body::Namespace(_)
             | Body::ConfigMap(_)
+            | Body::CertificateSigningRequest(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)

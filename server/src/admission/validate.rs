@@ -29,7 +29,11 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
         Some(Body::ClusterRoleBinding(binding)) => {
             rbac::check_binding(binding.role_ref.as_ref(), &binding.subjects, rbac::Scope::Cluster, report);
         }
-        Some(Body::Namespace(_) | Body::ServiceAccount(_) | Body::ControlPlane(_)) | None => {}
+        // The servers alone write the last two, and not through here.
+        Some(
+            Body::Namespace(_) | Body::ServiceAccount(_) | Body::ControlPlane(_) | Body::CertificateSigningRequest(_),
+        )
+        | None => {}
     }
 }
 
@@ -59,6 +63,7 @@ pub(super) fn status(object: &Object, report: &mut Report) {
         Some(
             Body::Event(_)
             | Body::ConfigMap(_)
+            | Body::CertificateSigningRequest(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)

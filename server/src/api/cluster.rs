@@ -121,7 +121,7 @@ pub(super) fn describe(raft: &Handle, members: &Members) -> ServerStatus {
     let own = status.members.iter().find(|member| member.id == status.id);
     let (name, api_address, peer_address) =
         own.map(|own| (own.name.clone(), own.api.clone(), own.peer.clone())).unwrap_or_default();
-    ServerStatus {
+    let mut described = ServerStatus {
         id: status.id.0,
         role: role_word(status.role).to_owned(),
         term: status.term,
@@ -145,7 +145,9 @@ pub(super) fn describe(raft: &Handle, members: &Members) -> ServerStatus {
         storage_id: raft.storage_id().to_owned(),
         notice: notice(raft),
         ..ServerStatus::default()
-    }
+    };
+    members.describe_certificate(&mut described);
+    described
 }
 
 /// What somebody should know of this server's state: that it differs, that others do, or that it did.

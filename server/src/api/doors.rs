@@ -72,6 +72,13 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Cluster/RevokeJoinToken", CONTROL),
     ("/boss.v1.Cluster/Compact", CONTROL),
     ("/boss.v1.ServerJoin/Join", Door::Secret),
+    ("/boss.v1.NodeJoin/Join", Door::Secret),
+    ("/boss.v1.Certificates/Renew", Door::Agent),
+    // Whom to believe is what every connection shows.
+    ("/boss.v1.Certificates/Trust", Door::Identity),
+    ("/boss.v1.Certificates/Status", Door::Path(CLUSTER_STATUS_PATH)),
+    ("/boss.v1.Certificates/Revoke", CONTROL),
+    ("/boss.v1.Certificates/SetTrust", CONTROL),
     ("/boss.v1.Auth/WhoAmI", Door::Identity),
     ("/boss.v1.Auth/CanI", Door::Identity),
     ("/boss.v1.Auth/ListRights", Door::Identity),
@@ -90,6 +97,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.peer.v1.Forward/Describe", Door::Server),
     ("/boss.peer.v1.Forward/Cluster", Door::Server),
     ("/boss.peer.v1.Forward/SignServer", Door::Server),
+    ("/boss.peer.v1.Forward/SignNode", Door::Server),
+    ("/boss.peer.v1.Forward/RenewServer", Door::Server),
     ("/boss.peer.v1.Forward/TakeSnapshot", Door::Server),
 ];
 
@@ -233,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn only_joining_servers_prove_themselves_in_the_message() {
+    fn only_machines_that_join_prove_themselves_in_the_message() {
         let secret: Vec<_> = DOORS.iter().filter(|(_, door)| *door == Door::Secret).map(|(method, _)| method).collect();
-        assert_eq!(secret, [&"/boss.v1.ServerJoin/Join"]);
+        assert_eq!(secret, [&"/boss.v1.ServerJoin/Join", &"/boss.v1.NodeJoin/Join"]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use boss_proto::{
     ids::{NodeName, ServerId},
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedStreamWrites, ForwardedWrite, HeartbeatBatch,
-        HeartbeatConfirmation, LocateRequest, LocateResponse, SignServerRequest, SignServerResponse,
-        TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward, forwarded_stream_writes::Body,
+        HeartbeatConfirmation, LocateRequest, LocateResponse, RenewServerRequest, RenewServerResponse, SignNodeRequest,
+        SignNodeResponse, SignServerRequest, SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse,
+        forward_server::Forward, forwarded_stream_writes::Body,
     },
     v1::{LogRecord, ServerStatus, WriteStreamResponse},
 };
@@ -127,9 +128,23 @@ impl Forward for ForwardService {
 
     async fn sign_server(&self, request: Request<SignServerRequest>) -> Result<Response<SignServerResponse>, Status> {
         calling_server(&request)?;
-        let SignServerRequest { token_id, certificate_request } = request.into_inner();
-        let certificate_pem = self.0.members.sign(&token_id, &certificate_request).await?;
+        let certificate_pem = self.0.members.sign_joined(request.get_ref()).await?;
         Ok(Response::new(SignServerResponse { certificate_pem }))
+    }
+
+    async fn sign_node(&self, request: Request<SignNodeRequest>) -> Result<Response<SignNodeResponse>, Status> {
+        calling_server(&request)?;
+        let certificate_pem = self.0.members.sign_node(request.get_ref()).await?;
+        Ok(Response::new(SignNodeResponse { certificate_pem }))
+    }
+
+    async fn renew_server(
+        &self,
+        request: Request<RenewServerRequest>,
+    ) -> Result<Response<RenewServerResponse>, Status> {
+        let CallingServer(caller) = calling_server(&request)?;
+        let certificate_pem = self.0.members.sign_renewal(caller, &request.get_ref().certificate_request).await?;
+        Ok(Response::new(RenewServerResponse { certificate_pem }))
     }
 
     async fn take_snapshot(

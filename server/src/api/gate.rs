@@ -108,7 +108,7 @@ impl Gate {
                 return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
             }
             Some((_, Door::Agent)) if identity.node().is_none() => {
-                return Err(Error::Forbidden("only the agent of a node may hold a session".to_owned()));
+                return Err(Error::Forbidden("only the agent of a node may do that".to_owned()));
             }
             Some(_) => {}
         }

@@ -3,7 +3,7 @@
 use boss_base::{
     clock::Clock,
     jwt::{VerifyingKey, VerifyingKeys},
-    pki, tls,
+    tls,
 };
 
 use super::BuildError;
@@ -15,8 +15,10 @@ use crate::{
 
 /// This server's certificate, checked to be its own and good now.
 pub(super) fn load(config: &Config, clock: &dyn Clock) -> Result<tls::Identity, BuildError> {
-    let identity = tls::Identity::load(&config.tls)?;
     let path = &config.tls.certificate;
+    tls::renewal::recover(&config.tls)
+        .map_err(|error| BuildError::certificate(path, format!("its renewal was cut off: {error}")))?;
+    let identity = tls::Identity::load(&config.tls)?;
     let certificate = identity.certificate().ok_or_else(|| BuildError::certificate(path, "it is missing"))?;
     let principal =
         Principal::of(&certificate, &config.cluster_id).map_err(|problem| BuildError::certificate(path, problem))?;
@@ -33,7 +35,9 @@ pub(super) fn load(config: &Config, clock: &dyn Clock) -> Result<tls::Identity, 
 /// The authority's key, if this server holds it.
 pub(super) fn load_signer(config: &Config) -> Result<Option<Signer>, BuildError> {
     let Some(key) = &config.ca_key else { return Ok(None) };
-    Signer::load(&config.tls.ca, key).map(Some).map_err(|problem| BuildError::certificate(key, problem))
+    Signer::load(&config.tls.ca, key, config.lifetimes)
+        .map(Some)
+        .map_err(|problem| BuildError::certificate(key, problem))
 }
 
 /// What a server that joins has to know.
@@ -41,10 +45,8 @@ pub(super) fn welcome(config: &Config) -> Result<Welcome, BuildError> {
     let read = |path: &std::path::Path| {
         std::fs::read_to_string(path).map_err(|error| BuildError::certificate(path, error.to_string()))
     };
-    let ca = pki::certificate_der(&read(&config.tls.ca)?)
-        .map_err(|error| BuildError::certificate(&config.tls.ca, error.to_string()))?;
     let token_keys = config.token_keys.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    Ok(Welcome { ca, token_keys, profile: config.profile.as_str().to_owned() })
+    Ok(Welcome { token_keys, profile: config.profile.as_str().to_owned() })
 }
 
 pub(super) fn load_token_keys(config: &Config) -> Result<VerifyingKeys, BuildError> {

@@ -9,8 +9,9 @@ use boss_proto::{
     limits::{CERTIFICATE_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
-        auth_server::AuthServer, cluster_server::ClusterServer, node_sessions_server::NodeSessionsServer,
-        pods_server::PodsServer, server_join_server::ServerJoinServer,
+        auth_server::AuthServer, certificates_server::CertificatesServer, cluster_server::ClusterServer,
+        node_join_server::NodeJoinServer, node_sessions_server::NodeSessionsServer, pods_server::PodsServer,
+        server_join_server::ServerJoinServer,
     },
 };
 use boss_raft::{Handle, PeerId};
@@ -20,7 +21,10 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    api::{self, AuthService, ClusterService, ForwardService, HealthService, JoinService, RegistryService, gate::Gate},
+    api::{
+        self, AuthService, CertificatesService, ClusterService, ForwardService, HealthService, JoinService,
+        RegistryService, gate::Gate,
+    },
     members::Members,
     reads::Reads,
     sessions::Sessions,
@@ -48,6 +52,7 @@ impl Services {
         let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
         let cluster =
             ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone(), self.members.clone());
+        let certificates = CertificatesService::new(self.raft.clone(), self.members.clone());
         let router = server
             .add_service(
                 RegistryServer::new(registry)
@@ -59,6 +64,8 @@ impl Services {
                 ServerJoinServer::new(JoinService::new(self.members.clone()))
                     .max_decoding_message_size(JOIN_REQUEST_BYTES_MAX),
             )
+            .add_service(NodeJoinServer::new(certificates.clone()).max_decoding_message_size(JOIN_REQUEST_BYTES_MAX))
+            .add_service(CertificatesServer::new(certificates).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(
                 AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
@@ -95,6 +102,8 @@ fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
         "boss.v1.Registry",
         "boss.v1.Cluster",
         "boss.v1.ServerJoin",
+        "boss.v1.NodeJoin",
+        "boss.v1.Certificates",
         "boss.v1.Auth",
         "boss.v1.NodeSessions",
         "boss.v1.Pods",

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use boss_base::constant_time;
+use boss_base::{constant_time, pki};
 use boss_proto::{
     ids::{ServerId, Uid},
     join_token,
@@ -23,6 +23,7 @@ use prost::Message;
 use super::{
     Members, check_quorum, fit,
     plane::{self, Standing, Wanted},
+    signers::ToSign,
     store::own_caller,
     tokens::{self, Presented},
     voters_after,
@@ -37,7 +38,7 @@ use crate::{
 /// A call that finds no leader waits for one this long, as writes do.
 const LEADER_WAIT: Duration = Duration::from_millis(2_500);
 const LEADER_RETRY: Duration = Duration::from_millis(50);
-/// A server that does not sign, or take a snapshot, within it is passed over.
+/// A server that does not take a snapshot within it is passed over.
 const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// As long as the random part of a session key.
 const SECRET_WORDS: usize = 4;
@@ -55,10 +56,14 @@ pub(crate) enum Call {
     Compact,
     CheckHashes,
     Join,
+    JoinNode,
+    RenewNode,
+    RevokeCertificates,
+    SetTrust,
 }
 
 impl Call {
-    const ALL: [(Self, &'static str); 10] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::AddServer, "/boss.v1.Cluster/AddServer"),
         (Self::RemoveServer, "/boss.v1.Cluster/RemoveServer"),
         (Self::ReplaceServer, "/boss.v1.Cluster/ReplaceServer"),
@@ -69,7 +74,25 @@ impl Call {
         (Self::Compact, "/boss.v1.Cluster/Compact"),
         (Self::CheckHashes, "/boss.v1.Cluster/CheckHashes"),
         (Self::Join, "/boss.v1.ServerJoin/Join"),
+        (Self::JoinNode, "/boss.v1.NodeJoin/Join"),
+        (Self::RenewNode, "/boss.v1.Certificates/Renew"),
+        (Self::RevokeCertificates, "/boss.v1.Certificates/Revoke"),
+        (Self::SetTrust, "/boss.v1.Certificates/SetTrust"),
     ];
+
+    /// What the caller needs; `None` when the message itself or the caller's certificate is all that counts.
+    fn right(self, control_plane: &Key) -> Option<Attributes<'_>> {
+        match self {
+            Self::Join | Self::JoinNode | Self::RenewNode => None,
+            Self::CheckHashes => Some(Attributes::path("get", CLUSTER_HASHES_PATH)),
+            _ => Some(Attributes::on("update", control_plane)),
+        }
+    }
+
+    /// Whether the secret in the message is all the proof there is.
+    fn is_anonymous(self) -> bool {
+        matches!(self, Self::Join | Self::JoinNode)
+    }
 
     pub(crate) fn of(method: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(_, path)| *path == method).map(|(call, _)| call)
@@ -163,9 +186,9 @@ impl Members {
         let ForwardedWrite { method, request, credential, .. } = forwarded;
         let call = Call::of(&method)
             .ok_or_else(|| Error::invalid("method", format!("is {method}, which is not passed on"), ""))?;
-        let identity = match call {
-            Call::Join => None,
-            _ => Some(self.0.authenticator.authenticate_forwarded(&credential.unwrap_or_default())?),
+        let identity = match call.is_anonymous() {
+            true => None,
+            false => Some(self.0.authenticator.authenticate_forwarded(&credential.unwrap_or_default())?),
         };
         self.run(identity.as_ref(), call, request).await
     }
@@ -178,16 +201,16 @@ impl Members {
         request: Bytes,
     ) -> Result<Bytes, Error> {
         self.leading_term()?;
-        if call == Call::Join {
-            return Ok(encode(&self.join(decode(request)?).await?));
+        match call {
+            Call::Join => return Ok(encode(&self.join(decode(request)?).await?)),
+            Call::JoinNode => return Ok(encode(&self.join_node(decode(request)?).await?)),
+            _ => {}
         }
         let identity = identity.ok_or(crate::auth::Error::Missing)?;
         let control_plane = Key::control_plane();
-        let right = match call {
-            Call::CheckHashes => Attributes::path("get", CLUSTER_HASHES_PATH),
-            _ => Attributes::on("update", &control_plane),
-        };
-        authorize(&self.0.raft.view(), identity, &right)?;
+        if let Some(right) = call.right(&control_plane) {
+            authorize(&self.0.raft.view(), identity, &right)?;
+        }
         let caller = identity.caller();
         Ok(match call {
             Call::AddServer => encode(&self.add(&caller, decode(request)?).await?),
@@ -199,7 +222,12 @@ impl Members {
             Call::RevokeJoinToken => encode(&self.revoke_token(&caller, decode(request)?).await?),
             Call::Compact => encode(&self.compact(&caller, decode(request)?).await?),
             Call::CheckHashes => encode(&self.check_hashes().await?),
-            Call::Join => return Err(Error::Unimplemented("joining has no identity".to_owned())),
+            Call::RenewNode => encode(&self.renew_node(identity, decode(request)?).await?),
+            Call::RevokeCertificates => encode(&self.revoke_of_node(&decode(request)?).await?),
+            Call::SetTrust => encode(&self.set_trust(&caller, decode(request)?).await?),
+            Call::Join | Call::JoinNode => {
+                return Err(Error::Unimplemented("joining has no identity".to_owned()));
+            }
         })
     }
 
@@ -300,11 +328,22 @@ impl Members {
         caller: &Caller,
         request: v1::CreateJoinTokenRequest,
     ) -> Result<v1::CreateJoinTokenResponse, Error> {
-        let v1::CreateJoinTokenRequest { ttl_seconds, replaces_server_id } = request;
+        let v1::CreateJoinTokenRequest { ttl_seconds, replaces_server_id, node } = request;
         if !(1..=JOIN_TOKEN_TTL_SECONDS_MAX).contains(&ttl_seconds) {
             let problem = format!("is {ttl_seconds}; from 1 to {JOIN_TOKEN_TTL_SECONDS_MAX} is possible");
             return Err(Error::invalid("ttlSeconds", problem, ""));
         }
+        if let Some(scope) = &node {
+            tokens::check_scope(scope)?;
+            if replaces_server_id != 0 {
+                return Err(Error::invalid(
+                    "node",
+                    "stands beside a server to be replaced",
+                    "a token is for one of them",
+                ));
+            }
+        }
+        let node = node.map(|scope| v1::NodeScope { uses: 0, last_node: String::new(), ..scope });
         let members = self.0.raft.members();
         if replaces_server_id != 0 && !members.iter().any(|member| member.id.0 == replaces_server_id) {
             return Err(Error::NotFound(format!("server {replaces_server_id} is no member")));
@@ -314,18 +353,24 @@ impl Members {
         let id = Uid::random().to_string();
         let ttl_ms = u64::from(ttl_seconds) * 1_000;
         let described = tokens::describe(id.clone(), constant_time::sha256(&secret), &caller.username, now_ms, ttl_ms);
-        let described = JoinToken { replaces_server_id, ..described };
+        let described = JoinToken { replaces_server_id, node, ..described };
         self.edit(caller, |spec| {
             plane::note_ids(spec, &members);
             tokens::add(spec, described.clone(), now_ms)
         })
         .await?;
+        let authorities = pki::read_bundle(&self.authorities_pem())
+            .map_err(|error| Error::Unavailable(format!("this server's own list cannot be read: {error}")))?;
+        let mut authorities = authorities.into_iter().map(|authority| bytes::Bytes::from(authority.der));
         let token = join_token::encode(&JoinTokenContents {
             cluster_id: self.0.cluster_id.to_string(),
             servers: members.iter().map(|member| member.api.clone()).collect(),
-            ca: self.0.welcome.ca.clone().into(),
+            ca: authorities.next().unwrap_or_default(),
+            other_authorities: authorities.collect(),
             token_id: id,
             secret: secret.into(),
+            node_name: described.node.as_ref().map(|scope| scope.name.clone()).unwrap_or_default(),
+            for_nodes: described.node.is_some(),
         });
         tracing::info!(token = %described.id, by = %caller.username, ttl_seconds, "made a join token");
         Ok(v1::CreateJoinTokenResponse { token, description: Some(tokens::without_secret(described)) })
@@ -356,9 +401,7 @@ impl Members {
         if request.certificate_request.len() > CERTIFICATE_REQUEST_BYTES_MAX {
             return Err(Error::invalid("certificateRequest", "is too long", ""));
         }
-        if request.cluster_id != self.0.cluster_id.as_str() {
-            return Err(Error::Precondition(format!("this is cluster {}, the token is of another", self.0.cluster_id)));
-        }
+        self.check_cluster(&request.cluster_id)?;
         let secret_sha256 = constant_time::sha256(&request.secret);
         let certificate_request_sha256 = constant_time::sha256(&request.certificate_request);
         let (members, now_ms) = (self.0.raft.members(), self.0.clock.unix_millis());
@@ -394,49 +437,18 @@ impl Members {
         status.members.iter().map(wire).collect()
     }
 
-    /// The certificate of a server that has used its token, signed here or by whoever can.
-    pub(crate) async fn certificate_for(&self, token_id: &str, request: &Bytes) -> Result<String, Error> {
-        if self.0.signer.is_some() {
-            return self.sign(token_id, request).await;
+    /// A token is of use in its own cluster only.
+    pub(super) fn check_cluster(&self, cluster_id: &str) -> Result<(), Error> {
+        if cluster_id == self.0.cluster_id.as_str() {
+            return Ok(());
         }
-        let others = self.0.raft.members().into_iter().filter(|member| member.id != self.0.raft.server_id());
-        // Who says that it does not sign is passed over for good; who does not answer may sign a moment later.
-        let mut silent = Vec::new();
-        for member in others {
-            let Ok(mut client) = self.0.peers.client(member.id) else { continue };
-            let message = SignServerRequest { token_id: token_id.to_owned(), certificate_request: request.clone() };
-            match tokio::time::timeout(PEER_TIMEOUT, client.sign_server(message)).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner().certificate_pem),
-                Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {}
-                Ok(Err(status)) => silent.push(format!("server {}: {}", member.id, status.message())),
-                Err(_) => silent.push(format!("server {}: no answer within {PEER_TIMEOUT:?}", member.id)),
-            }
-        }
-        if !silent.is_empty() {
-            return Err(Error::Unavailable(format!("no server signs the certificate now ({})", silent.join("; "))));
-        }
-        Err(Error::Precondition(
-            "no server that answers holds the authority's key: set pki.ca_key in the configuration of one".to_owned(),
-        ))
+        Err(Error::Precondition(format!("this is cluster {}, the token is of another", self.0.cluster_id)))
     }
 
-    /// Signs what the replicated state says about the bearer of the token, and nothing else.
-    pub(crate) async fn sign(&self, token_id: &str, request: &Bytes) -> Result<String, Error> {
-        let Some(signer) = &self.0.signer else {
-            return Err(Error::Precondition("this server does not hold the authority's key".to_owned()));
-        };
-        self.0.raft.linearizable().await?;
-        let spec = self.spec();
-        let token = spec.join_tokens.iter().find(|token| token.id == token_id && token.server_id != 0);
-        let token = token.ok_or_else(|| Error::Forbidden("no server has used that token".to_owned()))?;
-        if !constant_time::equal(&token.certificate_request_sha256, &constant_time::sha256(request)) {
-            return Err(Error::Forbidden("the token was used with another key".to_owned()));
-        }
-        if spec.removed_server_ids.contains(&token.server_id) {
-            return Err(Error::Forbidden(format!("server {} has been removed", token.server_id)));
-        }
-        let certificate = signer.sign(&self.0.cluster_id, token, request);
-        certificate.map_err(|error| Error::invalid("certificateRequest", super::chain(&error), ""))
+    /// The certificate of a server that has used its token, signed here or by whoever can.
+    pub(crate) async fn certificate_for(&self, token_id: &str, request: &Bytes) -> Result<String, Error> {
+        let (token_id, certificate_request) = (token_id.to_owned(), request.clone());
+        self.signed(&ToSign::Joined(SignServerRequest { token_id, certificate_request })).await
     }
 
     async fn compact(&self, caller: &Caller, request: v1::CompactRequest) -> Result<v1::CompactResponse, Error> {

@@ -13,7 +13,7 @@ use super::Members;
 use crate::{api::Error, writes};
 
 /// Others may be faster so often; each of them got something done.
-const EDITS_MAX: usize = 16;
+pub(super) const EDITS_MAX: usize = 16;
 
 /// The servers themselves, acting for `what`.
 pub(super) fn own_caller(what: &str) -> Caller {
@@ -29,6 +29,10 @@ impl Members {
     }
 
     /// What stands there now; empty before the first operation.
+    pub(crate) fn control_plane(&self) -> ControlPlaneSpec {
+        self.spec()
+    }
+
     pub(super) fn spec(&self) -> ControlPlaneSpec {
         let record = self.0.raft.view().get(&Key::control_plane()).cloned();
         record.and_then(|record| super::spec_of(&record.object).cloned()).unwrap_or_default()
@@ -79,9 +83,7 @@ impl Members {
         let operation = Operation { caller, leader_term, action, preconditions, ..Operation::default() };
         let outcomes = self.0.raft.propose(vec![operation]).await.map_err(writes::Error::from)?;
         match outcomes.into_iter().next() {
-            Some(Outcome::Rejected(
-                Rejection::Conflict { .. } | Rejection::AlreadyExists { .. } | Rejection::NotFound,
-            )) => Ok(false),
+            Some(Outcome::Rejected(rejection)) if was_faster(&rejection) => Ok(false),
             Some(Outcome::Rejected(rejection)) => {
                 let key = Some(Key::control_plane());
                 Err(writes::Error::Rejected { key, rejection: Box::new(rejection) }.into())
@@ -89,6 +91,15 @@ impl Members {
             Some(_) => Ok(true),
             None => Err(writes::Error::Unknown { retryable: true }.into()),
         }
+    }
+}
+
+/// Whether somebody else has changed an object since it was looked at.
+fn was_faster(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::Conflict { .. } | Rejection::AlreadyExists { .. } | Rejection::NotFound => true,
+        Rejection::InTxn { rejection, .. } => was_faster(rejection),
+        _ => false,
     }
 }
 

@@ -1,13 +1,15 @@
-//! Join tokens: made, listed, revoked, and used exactly once. Pure but for what comes in.
+//! Join tokens: made, listed, revoked, and used as often as they may be. Pure but for what comes in.
 
 use boss_base::constant_time;
 use boss_proto::{
-    limits::JOIN_TOKENS_MAX,
-    v1::{ControlPlaneSpec, JoinRequest, JoinToken, Member, MembershipChange},
+    ids::NodeName,
+    labels,
+    limits::{JOIN_TOKEN_USES_MAX, JOIN_TOKENS_MAX},
+    v1::{ControlPlaneSpec, JoinNodeRequest, JoinRequest, JoinToken, Member, MembershipChange, NodeScope},
 };
 
 use super::plane::{Standing, Wanted, begin, timestamp};
-use crate::api::Error;
+use crate::{api::Error, certificates::approver};
 
 /// Adds a token; the oldest that is of no use any more makes room.
 pub(super) fn add(spec: &mut ControlPlaneSpec, token: JoinToken, now_ms: u64) -> Result<(), Error> {
@@ -39,8 +41,81 @@ pub(super) fn without_secret(token: JoinToken) -> JoinToken {
     JoinToken { secret_sha256: Default::default(), ..token }
 }
 
+/// What a token for nodes may say.
+pub(super) fn check_scope(scope: &NodeScope) -> Result<(), Error> {
+    let invalid = |field: &str, problem: String, hint: &str| Err(Error::invalid(field, problem, hint));
+    if !(1..=JOIN_TOKEN_USES_MAX).contains(&scope.uses_max) {
+        let problem = format!("is {}; from 1 to {JOIN_TOKEN_USES_MAX} is possible", scope.uses_max);
+        return invalid("node.usesMax", problem, "");
+    }
+    if !scope.name.is_empty() && scope.uses_max > 1 {
+        return invalid("node.usesMax", "is more than 1 for one name".to_owned(), "two agents cannot have one name");
+    }
+    if !scope.name.is_empty() && !scope.name_prefix.is_empty() {
+        return invalid("node.namePrefix", "stands beside a name".to_owned(), "choose one of them");
+    }
+    let beginning = format!("{}{}", scope.name_prefix, if scope.name_prefix.ends_with('-') { "x" } else { "" });
+    for (field, name) in [("node.name", &scope.name), ("node.namePrefix", &beginning)] {
+        if !name.is_empty()
+            && let Err(problem) = labels::check_name(name)
+        {
+            return invalid(field, problem.to_string(), "");
+        }
+    }
+    Ok(())
+}
+
+/// The token of this secret, wherever it is in the list.
+fn find(spec: &ControlPlaneSpec, id: &str, secret_sha256: &[u8]) -> Result<usize, Error> {
+    let found = spec.join_tokens.iter().position(|token| token.id == id);
+    // The same words for an unknown id and a wrong secret: a stranger learns nothing.
+    found
+        .filter(|index| constant_time::equal(&spec.join_tokens[*index].secret_sha256, secret_sha256))
+        .ok_or_else(|| refused("it is unknown here"))
+}
+
+pub(super) fn refused(why: impl std::fmt::Display) -> Error {
+    Error::Forbidden(format!("the join token is refused: {why}"))
+}
+
+/// Which node the bearer of a token wants to be, and where the token is. Whether it is still good is not asked yet.
+pub(super) fn find_for_node(
+    spec: &ControlPlaneSpec,
+    request: &JoinNodeRequest,
+    secret_sha256: &[u8],
+) -> Result<(usize, NodeName), Error> {
+    let index = find(spec, &request.token_id, secret_sha256)?;
+    let Some(scope) = &spec.join_tokens[index].node else {
+        return Err(refused("it lets a server in, not a node: bossctl cluster join"));
+    };
+    let node = approver::named(scope, &request.name).map_err(refused)?;
+    Ok((index, node))
+}
+
+/// Counts one use of a token for nodes.
+pub(super) fn use_for_node(
+    spec: &mut ControlPlaneSpec,
+    index: usize,
+    node: &NodeName,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let token = &mut spec.join_tokens[index];
+    if let Some(why) = why_useless(token, now_ms) {
+        return Err(refused(why));
+    }
+    if let Some(scope) = &mut token.node {
+        scope.uses += 1;
+        scope.last_node = node.to_string();
+    }
+    Ok(())
+}
+
 fn why_useless(token: &JoinToken, now_ms: u64) -> Option<String> {
     let expires_at = token.expires_at.as_ref().map_or(0, |time| u64::try_from(time.seconds).unwrap_or(0));
+    if let Some(scope) = token.node.as_ref().filter(|scope| scope.uses >= scope.uses_max) {
+        let times = if scope.uses == 1 { "once".to_owned() } else { format!("{} times", scope.uses) };
+        return Some(format!("it was used already, {times}, at last by node {}", scope.last_node));
+    }
     if token.server_id != 0 {
         return Some(format!("it was used already, by server {} ({})", token.server_id, token.server_name));
     }
@@ -64,14 +139,12 @@ pub(super) fn redeem(
     presented: &Presented<'_>,
     standing: &Standing<'_>,
 ) -> Result<(u64, MembershipChange), Error> {
-    let refused = |why: String| Error::Forbidden(format!("the join token is refused: {why}"));
     let request = presented.request;
-    let found = spec.join_tokens.iter().position(|token| token.id == request.token_id);
-    // The same words for an unknown id and a wrong secret: a stranger learns nothing.
-    let known =
-        found.filter(|index| constant_time::equal(&spec.join_tokens[*index].secret_sha256, presented.secret_sha256));
-    let Some(index) = known else { return Err(refused("it is unknown here".to_owned())) };
+    let index = find(spec, &request.token_id, presented.secret_sha256)?;
     let token = spec.join_tokens[index].clone();
+    if token.node.is_some() {
+        return Err(refused("it lets nodes in, not a server: bossctl node join"));
+    }
     if token.server_id != 0 && is_same_server(&token, presented) {
         let changes = spec.change.iter().chain(&spec.finished);
         let change = changes.into_iter().find(|change| change.number == token.change_number).cloned();
@@ -198,6 +271,64 @@ mod tests {
         let taken = join(&mut spec, &request("t1", "s3"), SECRET, KEY, 2_000).unwrap_err();
         assert!(taken.contains("server 3 is called s3"), "{taken}");
         assert_eq!(join(&mut spec, &request("t1", "new"), SECRET, KEY, 2_000), Ok(4));
+    }
+
+    fn for_nodes(scope: NodeScope) -> ControlPlaneSpec {
+        let mut spec = spec();
+        spec.join_tokens[0].node = Some(scope);
+        spec
+    }
+
+    fn let_in(spec: &mut ControlPlaneSpec, name: &str, secret: &[u8], now_ms: u64) -> Result<String, String> {
+        let request =
+            JoinNodeRequest { token_id: "t1".to_owned(), name: name.to_owned(), ..JoinNodeRequest::default() };
+        let (index, node) = find_for_node(spec, &request, secret).map_err(|error| error.to_string())?;
+        use_for_node(spec, index, &node, now_ms).map_err(|error| error.to_string())?;
+        Ok(node.to_string())
+    }
+
+    #[test]
+    fn a_token_for_nodes_lets_in_as_many_as_it_says_and_none_by_a_wrong_secret() {
+        let mut spec = for_nodes(NodeScope { name_prefix: "ci-".into(), uses_max: 2, ..NodeScope::default() });
+        assert!(let_in(&mut spec, "ci-1", &[8; 32], 2_000).unwrap_err().contains("unknown"));
+        assert!(let_in(&mut spec, "prod", SECRET, 2_000).unwrap_err().contains("\"ci-\""));
+        assert_eq!(let_in(&mut spec, "ci-1", SECRET, 2_000), Ok("ci-1".to_owned()));
+        assert_eq!(let_in(&mut spec, "ci-2", SECRET, 2_000), Ok("ci-2".to_owned()));
+        let late = let_in(&mut spec, "ci-3", SECRET, 2_000).unwrap_err();
+        assert_eq!(late, "the join token is refused: it was used already, 2 times, at last by node ci-2");
+        let mut expired = for_nodes(NodeScope { uses_max: 1, ..NodeScope::default() });
+        assert!(let_in(&mut expired, "n1", SECRET, 61_000).unwrap_err().contains("has expired"));
+        revoke(&mut expired, "t1").unwrap();
+        assert!(let_in(&mut expired, "n1", SECRET, 2_000).unwrap_err().contains("was revoked"));
+    }
+
+    #[test]
+    fn a_token_for_nodes_makes_no_server_and_one_for_a_server_no_node() {
+        let mut nodes = for_nodes(NodeScope { uses_max: 1, ..NodeScope::default() });
+        assert!(join(&mut nodes, &request("t1", "new"), SECRET, KEY, 2_000).unwrap_err().contains("lets nodes in"));
+        assert!(let_in(&mut spec(), "n1", SECRET, 2_000).unwrap_err().contains("lets a server in"));
+    }
+
+    #[test]
+    fn a_scope_that_makes_no_sense_is_refused() {
+        let check = |name: &str, prefix: &str, uses_max: u32| {
+            let (name, name_prefix) = (name.to_owned(), prefix.to_owned());
+            check_scope(&NodeScope { name, name_prefix, uses_max, ..NodeScope::default() }).map_err(|e| e.to_string())
+        };
+        assert_eq!(check("n1", "", 1), Ok(()));
+        assert_eq!(check("", "ci-", JOIN_TOKEN_USES_MAX), Ok(()));
+        assert_eq!(check("", "", 1), Ok(()));
+        for (name, prefix, uses, field) in [
+            ("n1", "", 2, "usesMax"),
+            ("", "", 0, "usesMax"),
+            ("", "", JOIN_TOKEN_USES_MAX + 1, "usesMax"),
+            ("n1", "n", 1, "namePrefix"),
+            ("N1", "", 1, "name"),
+            ("", "-x", 1, "namePrefix"),
+        ] {
+            let refused = check(name, prefix, uses).unwrap_err();
+            assert!(refused.contains(field), "{refused}");
+        }
     }
 
     #[test]

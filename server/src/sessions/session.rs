@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{HEARTBEAT_INTERVAL, Sessions, liveness::LEASE, relay::Signal, streams::STREAMS_MAX, table::Session};
-use crate::{api::Error, auth::Identity};
+use crate::{api::Error, auth::Identity, members::Members};
 
 /// How long an agent may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(5);
 /// A session without a heartbeat for so long is dead: the agent's lease is over.
 const SILENCE_MAX: Duration = LEASE;
+/// A certificate that was taken back ends its session this soon, also when nothing is said in it.
+const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Every log stream keeps a slot for its end; as many again for acknowledgements and orders.
 const OUTBOUND_MAX: usize = 2 * STREAMS_MAX;
 
@@ -45,7 +47,13 @@ impl NodeSessions for NodeSessionsService {
         let (outbound, answers) = mpsc::channel(OUTBOUND_MAX);
         let id = self.sessions.parts.clock.random_u64();
         let session = Session { id, outbound, streams: Arc::default(), superseded: CancellationToken::new() };
-        let task = Task { sessions: Arc::clone(&self.sessions), node, session, inbound: request.into_inner() };
+        let task = Task {
+            sessions: Arc::clone(&self.sessions),
+            node,
+            session,
+            certificate: (identity.certificate_serial.clone(), identity.expires_at),
+            inbound: request.into_inner(),
+        };
         self.sessions.parts.tasks.spawn("node-session", OnExit::Log, task.run());
         Ok(Response::new(ReceiverStream::new(answers).boxed()))
     }
@@ -60,6 +68,8 @@ struct Task {
     sessions: Arc<Sessions>,
     node: NodeName,
     session: Session,
+    /// Its serial, and when it ends.
+    certificate: (String, u64),
     inbound: Streaming<FromNode>,
 }
 
@@ -108,23 +118,37 @@ impl Task {
 
     async fn serve(&mut self, stopping: &CancellationToken) -> End {
         let superseded = self.session.superseded.clone();
+        let clock = self.sessions.parts.clock.clone();
+        let mut heard_at = clock.monotonic();
         loop {
             let message = tokio::select! {
                 biased;
                 () = stopping.cancelled() => return End::Refused(stopping_error()),
                 () = superseded.cancelled() => return End::Refused(superseded_error(&self.node)),
-                message = tokio::time::timeout(SILENCE_MAX, self.inbound.message()) => message,
+                message = tokio::time::timeout(CERTIFICATE_LOOK_INTERVAL, self.inbound.message()) => message,
             };
+            if !self.is_certified() {
+                return End::Refused(uncertified_error(&self.node));
+            }
             match message {
+                Err(_) if clock.monotonic().saturating_sub(heard_at) < SILENCE_MAX => {}
                 Err(_) => return refuse("no message came for a whole lease"),
                 Ok(Err(_) | Ok(None)) => return End::Left,
                 Ok(Ok(Some(message))) => {
+                    heard_at = clock.monotonic();
                     if let Some(end) = self.handle(message) {
                         return end;
                     }
                 }
             }
         }
+    }
+
+    /// Its certificate was not taken back, and it has not ended without another one in its place.
+    fn is_certified(&self) -> bool {
+        let parts = &self.sessions.parts;
+        let (serial, not_after_s) = &self.certificate;
+        Members::may_session_go_on(&parts.handle.view(), &self.node, serial, *not_after_s, parts.clock.unix_seconds())
     }
 
     fn handle(&self, message: FromNode) -> Option<End> {
@@ -193,6 +217,10 @@ fn refuse(problem: &str) -> End {
 
 fn stopping_error() -> Error {
     Error::Unavailable("this server is stopping; open the session with another one".to_owned())
+}
+
+fn uncertified_error(node: &NodeName) -> Error {
+    Error::Forbidden(format!("the certificate of node {node} was revoked, or has ended"))
 }
 
 fn superseded_error(node: &NodeName) -> Error {

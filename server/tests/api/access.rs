@@ -11,15 +11,10 @@ use boss_proto::v1::{
     CanIRequest, ClusterStatusRequest, GetRequest, ListRequest, MembersRequest, UpdateRequest, WatchRequest,
     WhoAmIRequest, auth_client::AuthClient, cluster_client::ClusterClient,
 };
-use bytes::{Buf, BufMut, Bytes};
-use prost::Message;
 use serde_json::json;
-use tonic::{
-    Code, Request, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use tonic::Code;
 
-use crate::support::*;
+use crate::{raw::*, support::*};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_bad_credential_is_refused() {
@@ -75,7 +70,11 @@ async fn a_certificate_of_another_authority_does_not_connect() {
     assert_eq!(status.code(), Code::PermissionDenied);
     let status = forward(&cluster.ca, "node", "n1").await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert!(forward(&cluster.ca, "server", "2").await.is_ok());
+    // A server's certificate is of no use without a place among the members.
+    let status = forward(&cluster.ca, "server", "2").await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().contains("server 2 is no member"), "{status:?}");
+    assert!(forward(&cluster.ca, "server", "1").await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,10 +163,12 @@ async fn callers_can_ask_about_themselves() {
 async fn no_method_but_health_answers_a_caller_that_is_nobody() {
     let cluster = Cluster::start(1).await;
     let channel = cluster.channel(0, None);
-    // Who joins as a server brings a token's secret instead of an identity.
-    let join = "/boss.v1.ServerJoin/Join";
-    call(channel.clone(), join).await.expect_err("it brings no secret");
-    for method in declared_methods().into_iter().filter(|method| method != join) {
+    // Who joins brings a token's secret instead of an identity.
+    let joins = ["/boss.v1.ServerJoin/Join", "/boss.v1.NodeJoin/Join"];
+    for join in joins {
+        call(channel.clone(), join).await.expect_err("it brings no secret");
+    }
+    for method in declared_methods().into_iter().filter(|method| !joins.contains(&&**method)) {
         let status = call(channel.clone(), &method).await.expect_err("nobody may not call it");
         assert_eq!(status.code(), Code::Unauthenticated, "{method}: {status:?}");
     }
@@ -182,73 +183,6 @@ async fn no_method_but_health_answers_a_caller_that_is_nobody() {
     assert!(call(channel.clone(), "/grpc.health.v1.Health/Check").await.is_ok());
     for method in ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/boss.v1.Registry/Nothing", "/x"] {
         assert_eq!(call(channel.clone(), method).await.unwrap_err().code(), Code::Unauthenticated, "{method}");
-    }
-}
-
-fn declared_methods() -> Vec<String> {
-    let files = prost_types::FileDescriptorSet::decode(boss_proto::FILE_DESCRIPTOR_SET).unwrap();
-    let services = files.file.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
-    let methods = services.flat_map(|(file, service)| {
-        let prefix = format!("/{}.{}", file.package(), service.name());
-        service.method.iter().map(move |method| format!("{prefix}/{}", method.name()))
-    });
-    methods.collect()
-}
-
-async fn call(channel: tonic::transport::Channel, method: &str) -> Result<(), Status> {
-    raw(channel, method, Request::new(Bytes::new())).await
-}
-
-async fn call_as(channel: tonic::transport::Channel, method: &str, token: &str) -> Result<(), Status> {
-    let mut request = Request::new(Bytes::new());
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    raw(channel, method, request).await
-}
-
-async fn raw(channel: tonic::transport::Channel, method: &str, request: Request<Bytes>) -> Result<(), Status> {
-    let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::try_from(method).unwrap();
-    let request = request.map(tokio_stream::once);
-    let mut answers = client.streaming(request, path, RawCodec).await?.into_inner();
-    answers.message().await.map(|_| ())
-}
-
-/// Bytes as they are: no message type is needed to be refused.
-#[derive(Clone, Copy, Default)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }
 

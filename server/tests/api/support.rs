@@ -271,6 +271,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         tls: files,
         token_keys: vec![folder.join("token.pem")],
         ca_key: None,
+        lifetimes: Default::default(),
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
         disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,

@@ -76,6 +76,7 @@ impl Cluster {
             tls: self.files(&format!("server-{id}"), &format!("server/{id}"), &[]),
             token_keys: vec![self.folder.path().join("tokens.pem")],
             ca_key: None,
+            lifetimes: Default::default(),
             profile: ElectionProfile::Standard,
             reads: boss_raft::ReadMode::default(),
             disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,

@@ -5,14 +5,21 @@ use boss_proto::{ids::Revision, kind::Kind, raft::v1::Compact};
 
 use super::{Case, Refused, Verdict, forbidden, invalid};
 
-/// The members and the ids that were used must not be open to whoever may write objects.
+/// The members, the ids that were used and what was signed for whom must not be open to whoever may write objects.
 pub(super) fn check_writer(case: &Case<'_>) -> Refused<()> {
-    if case.key.kind != Kind::ControlPlane || case.operation.leader_term.is_some() {
+    if case.operation.leader_term.is_some() {
         return Ok(());
     }
-    Err(forbidden(
-        "the control plane's own object is written by the servers only: use the calls of the Cluster service",
-    ))
+    match case.key.kind {
+        Kind::ControlPlane => Err(forbidden(
+            "the control plane's own object is written by the servers only: use the calls of the Cluster service",
+        )),
+        // Deleted it may not be either: the serials in it are what a revocation finds.
+        Kind::CertificateSigningRequest => Err(forbidden(
+            "certificate signing requests are written by the servers only: use a join token, or bossctl certs",
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn decide_compact(case: &Case<'_>, compact: &Compact) -> Refused<Verdict> {
