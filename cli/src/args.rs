@@ -8,6 +8,7 @@ mod cluster;
 mod context;
 mod dev;
 mod node;
+mod policy;
 mod read;
 mod snapshot;
 mod write;
@@ -24,6 +25,7 @@ pub use self::{
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
     node::{JoinNode, Node},
+    policy::{Policy, TestPolicy},
     read::{Describe, Events, Get, Logs, Selection, Watch},
     snapshot::{RestoreSnapshot, Snapshot},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
@@ -101,6 +103,9 @@ pub enum Command {
     /// Questions about rights
     #[command(subcommand)]
     Auth(Auth),
+    /// Policies, without a cluster
+    #[command(subcommand)]
+    Policy(Policy),
     /// Put load on the cluster and show what it makes of it
     Bench(Bench),
     /// The clusters that you work with

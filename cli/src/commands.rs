@@ -26,6 +26,7 @@ mod logs;
 mod manifests;
 mod node;
 mod patch;
+mod policy;
 mod snapshot;
 mod target;
 mod txn;
@@ -63,6 +64,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
+        Command::Policy(args) => policy::run(args),
         Command::Context(args) => context::run(args, global),
         Command::Dev(args) => dev::run(args, global).await,
         Command::Completion { shell } => Ok(completion(shell)),

@@ -14,6 +14,8 @@ mod event;
 mod namespace;
 mod node;
 mod pod;
+mod policy;
+mod quota;
 mod rbac;
 mod table;
 mod text;
@@ -116,6 +118,10 @@ fn cells(object: &v1::Object, format: Format, now: u64) -> Vec<String> {
         Some(Body::ControlPlane(plane)) => control_plane::cells(plane, now),
         Some(Body::Event(event)) => event::cells(event, wide, now),
         Some(Body::ConfigMap(map)) => config_map::cells(map, now),
+        Some(Body::ResourceQuota(quota)) => quota::cells(quota, now),
+        Some(Body::LimitRange(range)) => quota::limit_cells(range, now),
+        Some(Body::AdmissionPolicy(policy)) => policy::cells(policy, wide, now),
+        Some(Body::AuditHead(head)) => policy::head_cells(head, wide, now),
         Some(Body::ServiceAccount(account)) => namespace::account_cells(account, now),
         Some(Body::Role(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),
         Some(Body::ClusterRole(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),

@@ -1,6 +1,6 @@
 //! A command's connection to a cluster: the chosen context, a client, the namespace. Knows no command.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use boss_base::{
     clock::{Clock, SystemClock},
@@ -12,11 +12,12 @@ use crate::{
     args::Global,
     context::{self, Contexts},
     failure::{Exit, Failure},
+    output::clean,
     terminal,
 };
 
 /// The namespace of those who name none.
-const NAMESPACE_DEFAULT: &str = "default";
+pub const NAMESPACE_DEFAULT: &str = "default";
 
 /// A connection to a cluster.
 #[derive(Clone)]
@@ -108,6 +109,7 @@ fn config(global: &Global, context: &context::Context, servers: &[String]) -> Re
         None => Source::Inline(context.ca.clone()),
     };
     let mut config = Config::new(servers.map_err(|error| unusable(&error))?, ca, credentials(context)?);
+    config.on_warning = Some(Arc::new(|warning| terminal::note(&format!("Warning: {}", clean(warning)))));
     config.deadlines = Deadlines { overall: global.timeout, ..config.deadlines };
     Ok(config)
 }

@@ -118,6 +118,7 @@ impl<'a> Call<'a> {
         let failed = match answer {
             Ok(Ok(answer)) => {
                 self.shared.retries.earn();
+                self.shared.warn_of(answer.metadata());
                 return Ok(answer.into_inner());
             }
             Ok(Err(status)) => picked.judge(&status),

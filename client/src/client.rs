@@ -10,6 +10,7 @@ use std::{
 
 use boss_base::clock::Clock;
 use boss_proto::{
+    WARNING_HEADER,
     ids::{Revision, Uid},
     key::Key,
     kind::Kind,
@@ -18,12 +19,13 @@ use boss_proto::{
     v1::{self, RequestId, auth_client::AuthClient, pods_client::PodsClient, registry_client::RegistryClient},
 };
 use tokio::sync::Notify;
-use tonic::{Request, Response, Status, Streaming, transport::Channel};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap, transport::Channel};
 
 use crate::{
     Api, Config, Deadlines, Error, Session, Watch,
     budget::RetryBudget,
     call::{Answer, Call, CallFailed},
+    config::OnWarning,
     credentials::Shown,
     error::Detail,
     servers::Servers,
@@ -50,6 +52,20 @@ pub(crate) struct Shared {
     pub(crate) trouble: Notify,
     /// The highest revision in any answer.
     seen: AtomicU64,
+    on_warning: Option<OnWarning>,
+}
+
+impl Shared {
+    /// Tells what policies say about a write that was let through.
+    pub(crate) fn warn<W: AsRef<str>>(&self, warnings: impl IntoIterator<Item = W>) {
+        let Some(tell) = &self.on_warning else { return };
+        warnings.into_iter().for_each(|warning| tell(warning.as_ref()));
+    }
+
+    pub(crate) fn warn_of(&self, metadata: &MetadataMap) {
+        let headers = metadata.get_all_bin(WARNING_HEADER).iter().filter_map(|value| value.to_bytes().ok());
+        self.warn(headers.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+    }
 }
 
 /// How fresh a read must be.
@@ -179,7 +195,8 @@ impl Client {
         let servers = Servers::new(&config, &shown)?;
         let retries = RetryBudget::default();
         let (trouble, seen) = (Notify::new(), AtomicU64::new(0));
-        let shared = Shared { servers, shown, clock: config.clock, retries, trouble, seen };
+        let shared =
+            Shared { servers, shown, clock: config.clock, retries, trouble, seen, on_warning: config.on_warning };
         Ok(Self { shared: Arc::new(shared), deadlines: config.deadlines })
     }
 
@@ -352,6 +369,10 @@ impl Client {
 
     pub(crate) fn saw(&self, revision: u64) {
         self.shared.seen.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    pub(crate) fn warn(&self, warnings: &[String]) {
+        self.shared.warn(warnings);
     }
 
     pub(crate) fn written(&self, answer: v1::WriteResponse) -> Result<v1::Object, Error> {

@@ -23,14 +23,19 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// Randomness for ids and delays.
     pub clock: Arc<dyn Clock>,
+    /// What to do with what policies say about a write that was let through; nothing when it is unset.
+    pub on_warning: Option<OnWarning>,
 }
+
+/// Takes one line of warning.
+pub type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Config {
     /// With the default deadlines and the machine's own clock.
     #[must_use]
     pub fn new(servers: Vec<Endpoint>, ca: Source, credentials: Credentials) -> Self {
         let clock = Arc::new(SystemClock);
-        Self { servers, ca, credentials, cluster_id: None, deadlines: Deadlines::default(), clock }
+        Self { servers, ca, credentials, cluster_id: None, deadlines: Deadlines::default(), clock, on_warning: None }
     }
 }
 

@@ -19,7 +19,7 @@ mod writes;
 
 pub use api::{Api, List};
 pub use client::{Client, DeleteOptions, Deleted, Objects, Query, Read};
-pub use config::{Config, Credentials, Deadlines, Endpoint, Source};
+pub use config::{Config, Credentials, Deadlines, Endpoint, OnWarning, Source};
 pub use error::{Detail, Error};
 pub use informer::Informer;
 pub use session::Session;

@@ -292,6 +292,7 @@ impl Driver {
             }
             let Some((_, queued)) = self.unanswered.pop_front() else { continue };
             self.client.saw(result.revision);
+            self.client.warn(&result.warnings);
             let told = match result.outcome.take() {
                 Some(Outcome::Refused(refusal)) => Err(Error::from_refusal(refusal)),
                 outcome => Ok(StreamedResult { outcome, ..result }),

@@ -5,6 +5,10 @@ use std::{fmt, str::FromStr};
 /// What an object is. The order is the order of keys in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// A rule about writes, beyond what objects of a kind may say.
+    AdmissionPolicy,
+    /// How far a server's audit had come.
+    AuditHead,
     /// What a node asked to have signed, and what it got.
     CertificateSigningRequest,
     /// Who may do what in every namespace.
@@ -17,12 +21,16 @@ pub enum Kind {
     ControlPlane,
     /// Something that happened to an object.
     Event,
+    /// What pods of a namespace may ask for, and ask for when they do not say.
+    LimitRange,
     /// A scope for names.
     Namespace,
     /// A machine that runs sandboxes.
     Node,
     /// A wanted sandbox.
     Pod,
+    /// How much a namespace may hold.
+    ResourceQuota,
     /// Who may do what in one namespace.
     Role,
     /// Gives a role to subjects in one namespace.
@@ -40,16 +48,20 @@ struct Names {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 16] = [
+        Kind::AdmissionPolicy,
+        Kind::AuditHead,
         Kind::CertificateSigningRequest,
         Kind::ClusterRole,
         Kind::ClusterRoleBinding,
         Kind::ConfigMap,
         Kind::ControlPlane,
         Kind::Event,
+        Kind::LimitRange,
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
+        Kind::ResourceQuota,
         Kind::Role,
         Kind::RoleBinding,
         Kind::ServiceAccount,
@@ -57,6 +69,8 @@ impl Kind {
 
     const fn names(self) -> Names {
         let (kind, plural, short, namespaced): (_, _, &'static [&'static str], _) = match self {
+            Kind::AdmissionPolicy => ("AdmissionPolicy", "admissionpolicies", &["policy"], false),
+            Kind::AuditHead => ("AuditHead", "auditheads", &[], false),
             Kind::CertificateSigningRequest => {
                 ("CertificateSigningRequest", "certificatesigningrequests", &["csr"], false)
             }
@@ -65,9 +79,11 @@ impl Kind {
             Kind::ConfigMap => ("ConfigMap", "configmaps", &["cm"], true),
             Kind::ControlPlane => ("ControlPlane", "controlplanes", &["cp"], false),
             Kind::Event => ("Event", "events", &["ev"], true),
+            Kind::LimitRange => ("LimitRange", "limitranges", &["limits"], true),
             Kind::Namespace => ("Namespace", "namespaces", &["ns"], false),
             Kind::Node => ("Node", "nodes", &["no"], false),
             Kind::Pod => ("Pod", "pods", &["po"], true),
+            Kind::ResourceQuota => ("ResourceQuota", "resourcequotas", &["quota"], true),
             Kind::Role => ("Role", "roles", &[], true),
             Kind::RoleBinding => ("RoleBinding", "rolebindings", &[], true),
             Kind::ServiceAccount => ("ServiceAccount", "serviceaccounts", &["sa"], true),

@@ -11,6 +11,8 @@ pub mod labels;
 pub mod limits;
 pub mod manifest;
 pub mod object;
+#[cfg(feature = "policy")]
+pub mod policy;
 pub mod quantity;
 pub mod selector;
 
@@ -56,6 +58,9 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 /// The only `apiVersion` there is.
 pub const API_VERSION: &str = "boss.dev/v1";
+
+/// Header of an answer with what policies want the caller to be told: a line of text in each.
+pub const WARNING_HEADER: &str = "boss-warning-bin";
 
 /// DNS name in the certificate of every server, whatever its address: what clients and peers verify. Which server it
 /// is stands in its URI, `boss://<cluster-id>/server/<id>`.

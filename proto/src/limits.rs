@@ -106,6 +106,23 @@ pub const LOG_BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Batches an agent may send ahead of a log's reader: 1 MiB in flight hides the round trip and bounds the buffer.
 pub const LOG_WINDOW_BATCHES: u32 = 16;
 
+/// Mutations and validations of one policy.
+pub const POLICY_EXPRESSIONS_MAX: usize = 32;
+/// Text of one expression of a policy.
+pub const POLICY_EXPRESSION_BYTES_MAX: usize = 4 * 1024;
+/// Parts of one expression, loops written out: each is evaluated once, or once for each turn of its loops.
+pub const POLICY_EXPRESSION_NODES_MAX: usize = 1_000;
+/// How deep one expression goes: evaluation uses the stack.
+pub const POLICY_EXPRESSION_DEPTH_MAX: usize = 64;
+/// Loops inside each other over lists of any length: a third one multiplies what two may cost.
+pub const POLICY_LOOPS_NESTED_MAX: usize = 2;
+/// Parts that the loops of one policy may evaluate for one write; each takes about 50 ns.
+pub const POLICY_STEPS_MAX: i64 = 100_000;
+/// What a policy tells, or why it could not be evaluated.
+pub const POLICY_MESSAGE_BYTES_MAX: usize = 512;
+/// Warnings that one write brings: they travel in headers.
+pub const POLICY_WARNINGS_MAX: usize = 8;
+
 /// A server that is not further behind than this counts as caught up: a second of heavy load.
 pub const CATCH_UP_ENTRIES_MAX: u64 = 5_000;
 /// Ended changes of the members that are remembered, for who asks what became of one.
@@ -147,6 +164,7 @@ const _: () = assert!(WATCHES_PER_SUBJECT_MAX * 2 <= WATCHES_MAX);
 const _: () = assert!(CONNECTIONS_PER_SOURCE_MAX * 2 <= CONNECTIONS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX < REQUEST_BYTES_MAX && REQUEST_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(TOKEN_BYTES_MAX * 2 <= HEADER_LIST_BYTES_MAX as usize);
+const _: () = assert!(POLICY_MESSAGE_BYTES_MAX * POLICY_WARNINGS_MAX * 2 <= HEADER_LIST_BYTES_MAX as usize);
 const _: () = assert!(ANNOTATIONS_BYTES_MAX < OBJECT_BYTES_MAX);
 const _: () = assert!(LABEL_KEY_LEN_MAX + LABEL_VALUE_LEN_MAX < SELECTOR_LEN_MAX);
 const _: () = assert!(LABELS_MAX * (LABEL_KEY_LEN_MAX + LABEL_VALUE_LEN_MAX) < OBJECT_BYTES_MAX);

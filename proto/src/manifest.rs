@@ -14,9 +14,11 @@ use crate::{
 
 mod error;
 mod json;
+mod merge;
 mod yaml;
 
 pub use error::{Error, Problem};
+pub use merge::merge_patch;
 
 /// Reads every document of a YAML (or JSON) text. Empty documents are skipped; the first error ends it.
 pub fn from_yaml(text: &str) -> Result<Vec<v1::Object>, Error> {
@@ -127,6 +129,14 @@ macro_rules! bodies {
         /// Reads the kind's own message.
         fn read_body(kind: Kind, value: Value) -> Result<Body, Problem> {
             match kind { $(Kind::$kind => json::typed(value).map(Body::$kind),)* }
+        }
+
+        /// Writes the kind's own message, without the envelope; times as the generated writers do.
+        pub fn serialize_body<S: serde::Serializer>(object: &v1::Object, serializer: S) -> Result<S::Ok, S::Error> {
+            match &object.body {
+                $(Some(Body::$kind(message)) => serde::Serialize::serialize(message, serializer),)*
+                None => serializer.serialize_unit(),
+            }
         }
 
         fn write_body(body: &Body) -> Result<Value, serde_json::Error> {

@@ -14,6 +14,7 @@ mod nodes;
 pub mod outcome;
 pub mod owners;
 pub mod past;
+pub mod quota;
 pub mod rbac;
 pub mod record;
 pub mod registry;

@@ -6,21 +6,26 @@ mod collection;
 mod defaults;
 mod escalation;
 mod fields;
+mod limits;
 mod merged;
 mod metadata;
 mod names;
 mod node_restriction;
 mod owners;
+mod policies;
 mod refusal;
 mod txn;
 mod validate;
+
+use std::{cell::RefCell, sync::Arc};
 
 use boss_proto::{
     ids::Uid,
     key::Key,
     kind::Kind,
-    limits::OBJECT_BYTES_MAX,
-    raft::v1::{self as log, Caller, Operation, operation::Action as Proposed},
+    limits::{OBJECT_BYTES_MAX, POLICY_WARNINGS_MAX},
+    policy,
+    raft::v1::{self as log, Admitted, Caller, Operation, PolicyResult, operation::Action as Proposed},
     v1::{self, Object, Preconditions, RequestId},
 };
 use boss_raft::state::{Record, View, rbac::Attributes};
@@ -30,7 +35,12 @@ pub use self::{
     checks::Report,
     collection::{Collection, collect},
     fields::Conflict,
+    policies::Policies,
     refusal::{Invalid, Refusal},
+};
+use self::{
+    limits::{Limits, asks_otherwise},
+    policies::Asked,
 };
 use crate::auth::{Identity, SERVERS_GROUP};
 
@@ -103,6 +113,8 @@ pub struct Stamp<'a> {
     pub now_ms: u64,
     /// How often generated names were taken.
     pub attempt: u32,
+    /// Rules of the cluster's own, compiled.
+    pub policies: &'a Policies,
 }
 
 /// Makes the operation that is proposed, or says why not.
@@ -110,8 +122,22 @@ pub fn admit(view: &View, identity: &Identity, write: Write, stamp: Stamp<'_>) -
     let request_id = checks::request_id(write.request_id().cloned())?;
     // A dry run must neither find nor leave an effect.
     let request_id = request_id.filter(|_| !write.is_dry_run());
-    let case = Case { view, identity, caller: &identity.caller(), request_id, stamp };
+    let notes = RefCell::default();
+    let dry_run = write.is_dry_run();
+    let case = Case { view, identity, caller: &identity.caller(), request_id, stamp, dry_run, notes: &notes };
     case.admit(write)
+}
+
+/// What policies want the caller of an admitted write to be told.
+#[must_use]
+pub fn warnings(operation: &Operation) -> Vec<String> {
+    let inner = match &operation.action {
+        Some(Proposed::Txn(txn)) => txn.success.iter().chain(&txn.failure),
+        _ => [].iter().chain(&[]),
+    };
+    let results = inner.chain([operation]).flat_map(|operation| &operation.admitted);
+    let warned = results.flat_map(|admitted| &admitted.policies).filter(|found| found.result == "warned");
+    warned.map(|found| format!("policy {}: {}", found.policy, found.message)).take(POLICY_WARNINGS_MAX).collect()
 }
 
 /// Whether the caller may do this; the default is no.
@@ -126,6 +152,18 @@ struct Case<'a> {
     caller: &'a Caller,
     request_id: Option<RequestId>,
     stamp: Stamp<'a>,
+    dry_run: bool,
+    notes: &'a RefCell<Notes>,
+}
+
+/// What admission finds on its way, for the log.
+#[derive(Default)]
+struct Notes {
+    /// What gave the first right that was asked for: the one to the write itself.
+    allowed_by: Option<Arc<str>>,
+    findings: Vec<PolicyResult>,
+    /// Policies have looked at the object, and so at the one before it.
+    asked_policies: bool,
 }
 
 impl Case<'_> {
@@ -144,7 +182,11 @@ impl Case<'_> {
 
     fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Refusal> {
         let decision = self.view.authorize(self.caller, attributes);
-        if decision.allowed { Ok(()) } else { Err(Refusal::Forbidden { reason: decision.reason.to_string() }) }
+        if !decision.allowed {
+            return Err(Refusal::Forbidden { reason: decision.reason.to_string() });
+        }
+        self.notes.borrow_mut().allowed_by.get_or_insert(decision.reason);
+        Ok(())
     }
 
     fn create(&self, object: Option<Object>) -> Result<Operation, Refusal> {
@@ -170,11 +212,16 @@ impl Case<'_> {
             metadata.managed_fields = managed_fields;
         }
         defaults::fill(&mut object);
+        let limits = Limits::of(self.view, key);
+        limits.fill(&mut object);
+        self.mutate(policy::Operation::Create, key, &mut object, None)?;
         validate::new_object(&object, &mut report);
+        limits.check(&object, &mut report);
         owners::check(self, None, &object, &mut report)?;
         node_restriction::create(self.identity, key, &object)?;
         report.finish()?;
         escalation::check(self.view, self.identity, &object)?;
+        self.judge(Asked { operation: policy::Operation::Create, key, object: Some(&object), old: None })?;
         self.check_size(&object)?;
         let action = Proposed::Create(log::Create { object: Some(object) });
         Ok(self.operation(key, None, None, action))
@@ -193,17 +240,27 @@ impl Case<'_> {
         let mut report = Report::default();
         let preconditions = metadata::take_preconditions(&mut object, &mut report);
         defaults::fill(&mut object);
+        let limits = Limits::of(self.view, key);
+        let old = stored.map(|stored| &stored.object);
+        limits.fill_changed(old, &mut object);
+        self.mutate(policy::Operation::Update, key, &mut object, old)?;
         validate::new_object(&object, &mut report);
+        // A pod that was created before its range stays as it is.
+        if stored.is_none_or(|stored| asks_otherwise(&stored.object, &object)) {
+            limits.check(&object, &mut report);
+        }
         if let Some(stored) = stored {
             validate::change(&stored.object, &mut object, &mut report);
             node_restriction::update(self.identity, key, &stored.object, &object)?;
         }
-        owners::check(self, stored.map(|stored| &stored.object), &object, &mut report)?;
+        owners::check(self, old, &object, &mut report)?;
         report.finish()?;
         escalation::check(self.view, self.identity, &object)?;
+        self.judge(Asked { operation: policy::Operation::Update, key, object: Some(&object), old })?;
         self.own_fields(stored.map(|stored| &**stored), &mut object, manager)?;
         self.check_size(&object)?;
-        let any_revision = self.identity.node().is_none()
+        let any_revision = !self.notes.borrow().asked_policies
+            && self.identity.node().is_none()
             && matches!(key.kind, Kind::ConfigMap | Kind::Event | Kind::ServiceAccount)
             && matches!(manager, merged::Manager::Writer(_))
             && object
@@ -230,6 +287,8 @@ impl Case<'_> {
             node_restriction::update_status(self.identity, key, &stored.object)?;
         }
         report.finish()?;
+        let old = stored.map(|stored| &stored.object);
+        self.judge(Asked { operation: policy::Operation::Status, key, object: Some(&object), old })?;
         self.check_size(&object)?;
         let action = Proposed::UpdateStatus(log::UpdateStatus { object: Some(object) });
         Ok(self.operation(key, stored.map(|stored| &**stored), preconditions, action))
@@ -250,6 +309,8 @@ impl Case<'_> {
             return Err(Refusal::Forbidden { reason });
         }
         node_restriction::delete(self.identity, &key, stored.map(|stored| &stored.object), absence_proven)?;
+        let old = stored.map(|stored| &stored.object);
+        self.judge(Asked { operation: policy::Operation::Delete, key: &key, object: None, old })?;
         let delete = log::Delete { key: Some(key.to_proto()), grace_period_seconds, absence_proven, propagation };
         Ok(self.operation(&key, stored.map(|stored| &**stored), preconditions, Proposed::Delete(delete)))
     }
@@ -262,6 +323,12 @@ impl Case<'_> {
         let max = self.view.limits().object_bytes_max.min(OBJECT_BYTES_MAX);
         let bytes = object.encoded_len();
         if bytes > max { Err(Refusal::TooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    /// What the log keeps of how it was admitted.
+    fn admitted(&self) -> Admitted {
+        let Notes { allowed_by, findings, .. } = self.notes.take();
+        Admitted { allowed_by: allowed_by.map_or_else(String::new, |reason| reason.to_string()), policies: findings }
     }
 
     fn operation(
@@ -281,6 +348,7 @@ impl Case<'_> {
             action: Some(action),
             any_revision: false,
             patch: false,
+            admitted: Some(self.admitted()),
         }
     }
 }

@@ -147,7 +147,7 @@ impl Reads {
         node_authorizer::check_get(identity, &key, record.map(|record| &**record))
             .map_err(|reason| Refusal::Forbidden { reason })?;
         let record = record.ok_or(Error::NotFound { key })?;
-        Ok((record.clone(), revision))
+        Ok((shown(&view, record, revision), revision))
     }
 
     fn open_watch(&self) -> Result<OpenWatch, Error> {
@@ -158,6 +158,14 @@ impl Reads {
         metrics::gauge!(crate::metric_definitions::WATCHES_OPEN).increment(1);
         Ok(OpenWatch(self.0.clone()))
     }
+}
+
+/// The object as readers see it: what is computed is filled in, at the view's own revision only.
+fn shown(view: &View, record: &Arc<Record>, revision: Revision) -> Arc<Record> {
+    if record.kind() != Kind::ResourceQuota || view.revision() != revision {
+        return record.clone();
+    }
+    view.quota_with_use(record).map_or_else(|| record.clone(), Arc::new)
 }
 
 impl Shared {

@@ -28,10 +28,10 @@ pub use self::{
     error::Error,
     incarnation::{OfIncarnation, check_incarnation},
     peers::{PeerClient, Peers, Unreachable},
-    wire::Reply,
+    wire::{Answer, Reply},
 };
 use crate::{
-    admission::{self, Collection, Stamp, Write},
+    admission::{self, Collection, Policies, Stamp, Write},
     auth::{Authenticator, Identity},
     metric_definitions as metric,
     turns::Turns,
@@ -56,6 +56,7 @@ struct Shared {
     peers: Peers,
     turns: Turns,
     clock: Arc<dyn Clock>,
+    policies: Policies,
 }
 
 /// What writes need.
@@ -76,7 +77,7 @@ pub struct Parts {
 
 /// What to do about one attempt.
 enum Attempt {
-    Done(Box<Reply>),
+    Done(Box<Answer>),
     /// Nothing happened: another leader must be found.
     NoLeader,
     /// It may have happened; its request id makes another attempt safe.
@@ -84,8 +85,8 @@ enum Attempt {
 }
 
 impl Attempt {
-    fn done(reply: Reply) -> Self {
-        Self::Done(Box::new(reply))
+    fn done(answer: impl Into<Answer>) -> Self {
+        Self::Done(Box::new(answer.into()))
     }
 }
 
@@ -94,11 +95,11 @@ impl Writes {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { id, raft, authenticator, peers, turns, clock } = parts;
-        Self(Arc::new(Shared { id, raft, authenticator, peers, turns, clock }))
+        Self(Arc::new(Shared { id, raft, authenticator, peers, turns, clock, policies: Policies::default() }))
     }
 
     /// Does one write of an authenticated caller, wherever the leader is.
-    pub async fn submit(&self, identity: &Identity, write: Write) -> Result<Reply, Error> {
+    pub async fn submit(&self, identity: &Identity, write: Write) -> Result<Answer, Error> {
         let give_up_at = self.0.clock.monotonic() + LEADER_WAIT;
         let mut may_have_happened = false;
         loop {
@@ -108,7 +109,7 @@ impl Writes {
                 None => Attempt::NoLeader,
             };
             match attempt {
-                Attempt::Done(reply) => return Ok(*reply),
+                Attempt::Done(answer) => return Ok(*answer),
                 Attempt::NoLeader => {}
                 Attempt::Lost => may_have_happened = true,
             }
@@ -153,6 +154,7 @@ impl Writes {
             let view = self.view_for(write).await?;
             let operation = admission::admit(&view, identity, write.clone(), self.stamp(attempt))?;
             let key = wire::key_of(&operation);
+            let warnings = admission::warnings(&operation);
             let mut outcomes = match self.decide(&view, write, vec![operation]).await {
                 Ok(outcomes) => outcomes,
                 Err(ProposeError::NotLeader { .. }) => return Ok(Attempt::NoLeader),
@@ -162,7 +164,10 @@ impl Writes {
                 Some(Outcome::Readmit) => metrics::counter!(metric::WRITES_READMITTED).increment(1),
                 // Somebody has the generated name: another one may be free.
                 Some(Outcome::Rejected(Rejection::AlreadyExists { .. })) if generates_name(write) => {}
-                Some(outcome) => return reply(outcome, key, true).map(Attempt::done),
+                Some(outcome) => {
+                    let reply = reply(outcome, key, true)?;
+                    return Ok(Attempt::done(Answer { reply, warnings }));
+                }
                 None => return Err(Error::Unknown { retryable: write.is_repeatable() }),
             }
         }
@@ -179,7 +184,7 @@ impl Writes {
 
     fn stamp(&self, attempt: usize) -> Stamp<'_> {
         let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-        Stamp { uid: &Uid::random, now_ms: self.0.clock.unix_millis(), attempt }
+        Stamp { uid: &Uid::random, now_ms: self.0.clock.unix_millis(), attempt, policies: &self.0.policies }
     }
 
     /// Has the operations ordered and applied, or only looked at.

@@ -2,7 +2,9 @@
 
 use boss_proto::{kind::Kind, v1};
 
-use super::{Format, cells, certificate, clean, config_map, control_plane, event, namespace, node, pod, rbac};
+use super::{
+    Format, cells, certificate, clean, config_map, control_plane, event, namespace, node, pod, policy, quota, rbac,
+};
 
 const GAP: &str = "   ";
 
@@ -111,6 +113,10 @@ fn kind_headers(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::ControlPlane => control_plane::HEADERS,
         Kind::Event => event::HEADERS,
         Kind::ConfigMap => config_map::HEADERS,
+        Kind::ResourceQuota => quota::HEADERS,
+        Kind::LimitRange => quota::LIMIT_HEADERS,
+        Kind::AdmissionPolicy => policy::HEADERS,
+        Kind::AuditHead => policy::HEAD_HEADERS,
         Kind::Role | Kind::ClusterRole => rbac::ROLE_HEADERS,
         Kind::RoleBinding | Kind::ClusterRoleBinding => rbac::BINDING_HEADERS,
     };

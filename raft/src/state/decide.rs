@@ -22,6 +22,7 @@ pub(super) use self::txn::{Plan, Step};
 use super::{
     apply::Position,
     outcome::{Outcome, Rejection},
+    quota,
     rbac::Attributes,
     record::Record,
     registry::Registry,
@@ -56,6 +57,8 @@ struct Case<'a> {
     caller: &'a Caller,
     key: Key,
     stored: Option<&'a Arc<Record>>,
+    /// Part of a transaction, whose quota is checked as a whole.
+    in_txn: bool,
 }
 
 type Refused<T> = Result<T, Outcome>;
@@ -78,7 +81,7 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
         return Ok(Verdict::Nothing(outcome));
     }
     let stored = registry.get(&key);
-    let case = Case { registry, operation, caller, key, stored };
+    let case = Case { registry, operation, caller, key, stored, in_txn: false };
     case.check_preconditions()?;
     case.check_admission()?;
     control_plane::check_writer(&case)?;
@@ -225,6 +228,16 @@ impl<'a> Case<'a> {
             return Ok(());
         }
         Err(Outcome::Readmit)
+    }
+
+    /// Whether the namespace's quotas leave room for the object as it is to be.
+    fn check_quota(&self, object: &v1::Object) -> Refused<()> {
+        if self.in_txn {
+            return Ok(());
+        }
+        let before = self.stored.map(|stored| &stored.object);
+        let step = quota::Step { before, after: Some(object), asks: true };
+        self.registry.check_quota(&self.key.namespace, std::iter::once(step)).map_err(Outcome::Rejected)
     }
 
     fn is_create(&self) -> bool {

@@ -146,6 +146,20 @@ pub enum Rejection {
         /// The limit.
         max: usize,
     },
+    /// A quota of the namespace leaves no room for it.
+    #[error("quota {quota:?} allows {hard} of {resource}: {used} are used, {asked} more are asked for")]
+    QuotaExceeded {
+        /// Name of the quota.
+        quota: String,
+        /// What it counts.
+        resource: String,
+        /// How much the namespace holds.
+        used: String,
+        /// How much more the write wants.
+        asked: String,
+        /// How much there may be.
+        hard: String,
+    },
     /// One operation of a transaction is refused, so that nothing of it was done.
     #[error("operation {index} of the transaction, {key}: {rejection}")]
     InTxn {

@@ -22,7 +22,9 @@ use super::{
     indexes::Indexes,
     limits::Limits,
     nodes::ByNode,
+    outcome::Rejection,
     owners::Owners,
+    quota::{self, Counted, Ledger},
     rbac,
     record::Record,
     requests::{self, Effect, RequestKey, Requests},
@@ -67,6 +69,7 @@ pub struct Registry {
     pods: ByNode,
     owners: Owners,
     indexes: Indexes,
+    ledger: Ledger,
     history: History,
     requests: Requests,
     epochs: Epochs,
@@ -230,6 +233,31 @@ impl Registry {
         self.pods.get(node).map(|entry| entry.used.clone()).unwrap_or_default()
     }
 
+    /// How much of something a namespace holds, by what quotas count.
+    #[must_use]
+    pub fn held_in(&self, namespace: &str, what: Counted) -> u128 {
+        self.ledger.used(namespace, what)
+    }
+
+    /// A quota as readers see it, with what of it is used now; `None` for other objects.
+    #[must_use]
+    pub fn quota_with_use(&self, record: &Record) -> Option<Record> {
+        self.ledger.shown(record)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) fn check_quota<'a>(
+        &self,
+        namespace: &str,
+        steps: impl Iterator<Item = quota::Step<'a>>,
+    ) -> Result<(), Rejection> {
+        self.ledger.check(namespace, steps)
+    }
+
     /// Who names whom as owner.
     #[must_use]
     pub fn owners(&self) -> &Owners {
@@ -305,6 +333,7 @@ impl Registry {
             self.owners.remove(previous);
         }
         self.indexes.change(&key, previous.as_deref(), now.as_deref());
+        self.ledger.change(&key, previous.as_deref(), now.as_deref());
         match now {
             Some(record) => {
                 self.digest = self.digest.plus(record.digest());

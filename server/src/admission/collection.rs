@@ -1,5 +1,7 @@
 //! Deleting what a selection finds: a list and a delete of each, one page at a time.
 
+use std::cell::RefCell;
+
 use boss_proto::{
     key::Key,
     kind::Kind,
@@ -35,7 +37,9 @@ pub fn collect(
     stamp: Stamp<'_>,
 ) -> Result<Collection, Refusal> {
     let caller = identity.caller();
-    let case = Case { view, identity, caller: &caller, request_id: None, stamp };
+    let notes = RefCell::default();
+    let dry_run = request.dry_run;
+    let case = Case { view, identity, caller: &caller, request_id: None, stamp, dry_run, notes: &notes };
     let (kind, selector) = check(&case, request)?;
     let namespace = (!request.namespace.is_empty()).then_some(&*request.namespace);
     let limit = match usize::try_from(request.limit).unwrap_or(usize::MAX) {

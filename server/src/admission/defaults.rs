@@ -16,11 +16,15 @@ pub(super) fn fill(object: &mut Object) {
         Some(Body::Node(node)) => {
             node.spec.get_or_insert_default();
         }
+        Some(Body::AdmissionPolicy(policy)) => policy.spec.iter_mut().for_each(fill_policy),
         Some(Body::Event(event)) => event.count = event.count.max(1),
         Some(
             Body::Namespace(_)
             | Body::ConfigMap(_)
             | Body::CertificateSigningRequest(_)
+            | Body::ResourceQuota(_)
+            | Body::LimitRange(_)
+            | Body::AuditHead(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)
@@ -61,6 +65,15 @@ fn fill_pod(spec: &mut v1::PodSpec) {
     }
     for toleration in &mut spec.tolerations {
         default(&mut toleration.operator, "Equal");
+    }
+}
+
+fn fill_policy(spec: &mut v1::AdmissionPolicySpec) {
+    default(&mut spec.action, "deny");
+    default(&mut spec.failure_policy, "fail");
+    let matching = spec.r#match.get_or_insert_default();
+    if matching.operations.is_empty() {
+        matching.operations = vec!["create".to_owned(), "update".to_owned()];
     }
 }
 

@@ -9,9 +9,10 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::managers::Managers;
 #[cfg(test)]
 use self::set::FieldSet;
-pub(super) use self::{managers::Managers, merge::merge_patch};
+pub(super) use boss_proto::manifest::merge_patch;
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Why admission says no.
 
-use boss_proto::{intent::Reason, key::Key};
+use boss_proto::{intent::Reason, key::Key, policy::Finding};
 
 use super::fields::Conflict;
 
@@ -25,6 +25,9 @@ pub enum Refusal {
     /// Other managers own fields that would change; at least one.
     #[error("{}", conflicts(.0))]
     FieldConflicts(Vec<Conflict>),
+    /// Policies of the cluster refuse it; at least one.
+    #[error("{}", policies(.0))]
+    Policies(Vec<Finding>),
     /// The object's encoding is above the limit.
     #[error("the object has {bytes} bytes encoded, the limit is {max}")]
     TooLarge {
@@ -70,6 +73,11 @@ impl Refusal {
             other => other,
         }
     }
+}
+
+fn policies(findings: &[Finding]) -> String {
+    let words = findings.iter().map(|finding| format!("policy {:?} refuses it: {}", finding.policy, finding.message));
+    words.collect::<Vec<_>>().join("; ")
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {

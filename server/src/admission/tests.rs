@@ -140,7 +140,7 @@ fn object(yaml: &str) -> Object {
 
 fn try_create(who: &Identity, yaml: &str) -> Result<Object, Refusal> {
     let write = Write::Create(v1::CreateRequest { object: Some(object(yaml)), ..Default::default() });
-    let operation = admit(&registry(CLUSTER), who, write, STAMP)?;
+    let operation = admit(&registry(CLUSTER), who, write, stamp())?;
     match operation.action {
         Some(Proposed::Create(create)) => Ok(create.object.unwrap()),
         other => panic!("{other:?}"),
@@ -149,19 +149,19 @@ fn try_create(who: &Identity, yaml: &str) -> Result<Object, Refusal> {
 
 fn try_update(who: &Identity, yaml: &str) -> Result<Operation, Refusal> {
     let write = Write::Update(v1::UpdateRequest { object: Some(object(yaml)), ..Default::default() });
-    admit(&registry(CLUSTER), who, write, STAMP)
+    admit(&registry(CLUSTER), who, write, stamp())
 }
 
 fn try_update_status(who: &Identity, yaml: &str) -> Result<Operation, Refusal> {
     let write = Write::UpdateStatus(v1::UpdateRequest { object: Some(object(yaml)), ..Default::default() });
-    admit(&registry(CLUSTER), who, write, STAMP)
+    admit(&registry(CLUSTER), who, write, stamp())
 }
 
 fn try_delete(who: &Identity, kind: &str, namespace: &str, name: &str, proven: bool) -> Result<Operation, Refusal> {
     let key = v1::ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
     let delete = v1::DeleteRequest { key: Some(key), absence_proven: proven, ..Default::default() };
     let write = Write::Delete(delete);
-    admit(&registry(CLUSTER), who, write, STAMP)
+    admit(&registry(CLUSTER), who, write, stamp())
 }
 
 #[track_caller]
@@ -343,7 +343,7 @@ fn an_object_above_the_limit_is_refused() {
     let Some(v1::object::Body::Pod(pod)) = big.body.as_mut() else { panic!("it is a pod") };
     pod.spec.as_mut().unwrap().containers[0].args.push("x".repeat(OBJECT_BYTES_MAX));
     let write = Write::Create(v1::CreateRequest { object: Some(big), ..Default::default() });
-    let result = admit(&registry(CLUSTER), &admin(), write, STAMP);
+    let result = admit(&registry(CLUSTER), &admin(), write, stamp());
     assert!(matches!(result, Err(Refusal::TooLarge { .. })), "{result:?}");
 }
 
@@ -352,7 +352,7 @@ fn envelopes_that_are_empty_or_of_another_version_are_refused() {
     let view = registry(CLUSTER);
     let admit_object = |object| {
         let write = Write::Create(v1::CreateRequest { object, ..Default::default() });
-        admit(&view, &admin(), write, STAMP)
+        admit(&view, &admin(), write, stamp())
     };
     assert!(matches!(admit_object(None), Err(Refusal::Invalid(_))));
     assert!(matches!(admit_object(Some(Object { body: None })), Err(Refusal::Invalid(_))));
@@ -375,7 +375,7 @@ fn a_request_id_has_sixteen_random_bytes() {
             request_id,
             ..Default::default()
         });
-        admit(&view, &admin(), write, STAMP)
+        admit(&view, &admin(), write, stamp())
     };
     assert!(with(b"0123456789abcdef").is_ok());
     assert!(matches!(with(b"short"), Err(Refusal::Invalid(_))));
@@ -505,4 +505,8 @@ fn a_status_is_checked_too() {
     assert!(matches!(result, Err(Refusal::Invalid(_))));
 }
 
-const STAMP: Stamp<'static> = Stamp { uid: &|| Uid::new("fresh"), now_ms: 1_000, attempt: 0 };
+/// Each test has a registry of its own, so it has policies of its own.
+fn stamp() -> Stamp<'static> {
+    let policies = Box::leak(Box::default());
+    Stamp { uid: &|| Uid::new("fresh"), now_ms: 1_000, attempt: 0, policies }
+}

@@ -1,5 +1,7 @@
 //! Transactions: each operation is admitted as it would be alone, and every list is, whichever is chosen later.
 
+use std::cell::RefCell;
+
 use boss_proto::{
     key::Key,
     limits::TXN_OPERATIONS_MAX,
@@ -54,7 +56,8 @@ impl Case<'_> {
     }
 
     fn admit_inner(&self, operation: TxnOperation) -> Result<Operation, Refusal> {
-        let inner = Case { request_id: None, ..*self };
+        let notes = RefCell::default();
+        let inner = Case { request_id: None, notes: &notes, ..*self };
         let admitted = match operation.operation {
             None => return Err(Refusal::invalid("operation", "is missing", "create, update, delete or get")),
             Some(Inner::Get(request)) => {

@@ -1,7 +1,10 @@
 //! What the objects of each kind may say. Each rule names the field that breaks it.
 
+mod limits;
 mod node;
 mod pod;
+mod policy;
+mod quota;
 mod rbac;
 mod small;
 
@@ -29,9 +32,16 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
         Some(Body::ClusterRoleBinding(binding)) => {
             rbac::check_binding(binding.role_ref.as_ref(), &binding.subjects, rbac::Scope::Cluster, report);
         }
-        // The servers alone write the last two, and not through here.
+        Some(Body::ResourceQuota(quota)) => quota::check(quota, report),
+        Some(Body::LimitRange(range)) => limits::check(range, report),
+        Some(Body::AdmissionPolicy(policy)) => policy::check(policy, report),
+        // The servers alone write the last three, and not through here.
         Some(
-            Body::Namespace(_) | Body::ServiceAccount(_) | Body::ControlPlane(_) | Body::CertificateSigningRequest(_),
+            Body::Namespace(_)
+            | Body::ServiceAccount(_)
+            | Body::ControlPlane(_)
+            | Body::AuditHead(_)
+            | Body::CertificateSigningRequest(_),
         )
         | None => {}
     }
@@ -64,6 +74,10 @@ pub(super) fn status(object: &Object, report: &mut Report) {
             Body::Event(_)
             | Body::ConfigMap(_)
             | Body::CertificateSigningRequest(_)
+            | Body::ResourceQuota(_)
+            | Body::LimitRange(_)
+            | Body::AdmissionPolicy(_)
+            | Body::AuditHead(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
             | Body::Role(_)

@@ -5,6 +5,7 @@ mod reading;
 use std::{pin::Pin, sync::Arc};
 
 use boss_proto::{
+    WARNING_HEADER,
     encoded::{GetResponse, ListResponse, registry_server::Registry},
     v1::{
         ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, DeleteResponse,
@@ -14,7 +15,7 @@ use boss_proto::{
 };
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::BinaryMetadataValue};
 
 use self::reading::WatchStream;
 #[cfg(any(test, fuzzing))]
@@ -24,7 +25,7 @@ use crate::{
     admission::Write,
     auth::Identity,
     reads::{self, Reads},
-    writes::{self, Reply, Writes},
+    writes::{self, Answer, Reply, Writes},
 };
 
 /// Serves the registry.
@@ -43,13 +44,15 @@ impl RegistryService {
         Self { writes, reads, stopping }
     }
 
-    async fn write(&self, identity: Arc<Identity>, write: Write) -> Result<WriteResponse, Error> {
-        match self.writes.submit(&identity, write).await? {
-            Reply::Written(response) => Ok(response),
+    async fn write(&self, identity: Arc<Identity>, write: Write) -> Result<Response<WriteResponse>, Error> {
+        let Answer { reply, warnings } = self.writes.submit(&identity, write).await?;
+        let response = match reply {
+            Reply::Written(response) => response,
             // A write that took the last finalizer away: the object is gone with it.
-            Reply::Deleted(response) => Ok(WriteResponse { object: response.object, revision: response.revision }),
-            Reply::Txn(_) | Reply::Collected(_) => Err(wrong_answer()),
-        }
+            Reply::Deleted(response) => WriteResponse { object: response.object, revision: response.revision },
+            Reply::Txn(_) | Reply::Collected(_) => return Err(wrong_answer()),
+        };
+        Ok(warning(response, &warnings))
     }
 }
 
@@ -62,12 +65,12 @@ impl Registry for RegistryService {
 
     async fn patch(&self, request: Request<PatchRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::Patch(request.into_inner())).await?))
+        Ok(self.write(identity, Write::Patch(request.into_inner())).await?)
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::Apply(request.into_inner())).await?))
+        Ok(self.write(identity, Write::Apply(request.into_inner())).await?)
     }
 
     async fn delete_collection(
@@ -76,8 +79,9 @@ impl Registry for RegistryService {
     ) -> Result<Response<DeleteCollectionResponse>, Status> {
         let identity = Identity::of(&request)?;
         let write = Write::DeleteCollection(request.into_inner());
-        match self.writes.submit(&identity, write).await.map_err(Error::from)? {
-            Reply::Collected(response) => Ok(Response::new(response)),
+        let Answer { reply, warnings } = self.writes.submit(&identity, write).await.map_err(Error::from)?;
+        match reply {
+            Reply::Collected(response) => Ok(warning(response, &warnings)),
             _ => Err(wrong_answer().into()),
         }
     }
@@ -85,8 +89,9 @@ impl Registry for RegistryService {
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let identity = Identity::of(&request)?;
         let write = Write::Txn(request.into_inner());
-        match self.writes.submit(&identity, write).await.map_err(Error::from)? {
-            Reply::Txn(response) => Ok(Response::new(response)),
+        let Answer { reply, warnings } = self.writes.submit(&identity, write).await.map_err(Error::from)?;
+        match reply {
+            Reply::Txn(response) => Ok(warning(response, &warnings)),
             _ => Err(wrong_answer().into()),
         }
     }
@@ -117,24 +122,25 @@ impl Registry for RegistryService {
 
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::Create(request.into_inner())).await?))
+        Ok(self.write(identity, Write::Create(request.into_inner())).await?)
     }
 
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::Update(request.into_inner())).await?))
+        Ok(self.write(identity, Write::Update(request.into_inner())).await?)
     }
 
     async fn update_status(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.write(identity, Write::UpdateStatus(request.into_inner())).await?))
+        Ok(self.write(identity, Write::UpdateStatus(request.into_inner())).await?)
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
         let identity = Identity::of(&request)?;
         let write = Write::Delete(request.into_inner());
-        match self.writes.submit(&identity, write).await.map_err(Error::from)? {
-            Reply::Deleted(response) => Ok(Response::new(response)),
+        let Answer { reply, warnings } = self.writes.submit(&identity, write).await.map_err(Error::from)?;
+        match reply {
+            Reply::Deleted(response) => Ok(warning(response, &warnings)),
             _ => Err(wrong_answer().into()),
         }
     }
@@ -158,6 +164,15 @@ impl Registry for RegistryService {
 
 fn broken_input(status: &Status) -> writes::Error {
     writes::Error::BadMessage(format!("the stream of writes broke off: {}", status.message()))
+}
+
+/// The answer with what policies want the caller to be told.
+fn warning<T>(message: T, warnings: &[String]) -> Response<T> {
+    let mut response = Response::new(message);
+    for warning in warnings {
+        response.metadata_mut().append_bin(WARNING_HEADER, BinaryMetadataValue::from_bytes(warning.as_bytes()));
+    }
+    response
 }
 
 fn wrong_answer() -> Error {

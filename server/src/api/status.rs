@@ -119,6 +119,10 @@ fn describe_refusal(refusal: &Refusal) -> (Code, ErrorInfo) {
             let hint = "leave these fields to their managers, or take them over with force";
             (Code::Aborted, invalid("FIELD_CONFLICT", field, hint))
         }
+        Refusal::Policies(_) => (
+            Code::PermissionDenied,
+            info("POLICY_DENIED", "change the object so that the policy holds: bossctl policy test shows it offline"),
+        ),
         Refusal::Invalid(problems) => {
             let Some(first) = problems.first() else { return (Code::InvalidArgument, info("INVALID", "")) };
             let reason = first.reason.map_or("INVALID", boss_proto::intent::Reason::as_str);
@@ -180,6 +184,10 @@ fn describe_rejection(rejection: &Rejection) -> (Code, ErrorInfo) {
             invalid("NAMESPACE_TERMINATING", "metadata.namespace", "use another, or wait until it is gone"),
         ),
         Rejection::TooLarge { .. } => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
+        Rejection::QuotaExceeded { resource, .. } => (
+            Code::ResourceExhausted,
+            invalid("QUOTA_EXCEEDED", resource, "ask for less, delete what is not needed, or have the quota raised"),
+        ),
         Rejection::InTxn { rejection, .. } => describe_rejection(rejection),
         Rejection::Internal => (Code::Internal, info("INTERNAL", "the servers' logs say more")),
     }

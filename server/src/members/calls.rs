@@ -179,7 +179,7 @@ impl Members {
             Ok(answer) => Forwarded::Response(answer),
             Err(error) => Forwarded::Refusal(status::to_refusal(&error)),
         };
-        ForwardedOutcome { result: Some(result) }
+        ForwardedOutcome { result: Some(result), warnings: Vec::new() }
     }
 
     async fn do_forwarded(&self, forwarded: ForwardedWrite) -> Result<Bytes, Error> {

@@ -86,6 +86,9 @@ impl Reads {
         let candidates =
             view.candidates_at(revision, query.kind, query.namespace.as_deref(), &query.selector, after.as_ref())?;
         let mut page = select(candidates, &query);
+        if query.kind == Kind::ResourceQuota {
+            page.items.iter_mut().for_each(|record| *record = super::shown(&view, record, revision));
+        }
         if let Some(last) = page.items.last().filter(|_| page.more) {
             if view.revision() == revision {
                 self.0.pages.keep(&view);

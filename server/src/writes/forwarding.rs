@@ -9,7 +9,7 @@ use boss_proto::{
 };
 use boss_raft::Leadership;
 
-use super::{Attempt, Error, Reply, Writes};
+use super::{Answer, Attempt, Error, Reply, Writes};
 use crate::{admission::Write, api::status, auth::Identity, metric_definitions as metric, turns::Purpose};
 
 /// A leader that says nothing for so long is gone or cut off; whether it did the write is then unknown.
@@ -62,14 +62,14 @@ impl Writes {
 
     /// The leader's end: authenticates again, admits once, never passes on.
     pub async fn handle_forwarded(&self, forwarded: ForwardedWrite) -> ForwardedOutcome {
-        let result = match self.do_forwarded(forwarded).await {
-            Ok(reply) => Forwarded::Response(reply.encode()),
-            Err(error) => Forwarded::Refusal(status::to_refusal(&error.into())),
+        let (result, warnings) = match self.do_forwarded(forwarded).await {
+            Ok(Answer { reply, warnings }) => (Forwarded::Response(reply.encode()), warnings),
+            Err(error) => (Forwarded::Refusal(status::to_refusal(&error.into())), Vec::new()),
         };
-        ForwardedOutcome { result: Some(result) }
+        ForwardedOutcome { result: Some(result), warnings }
     }
 
-    async fn do_forwarded(&self, forwarded: ForwardedWrite) -> Result<Reply, Error> {
+    async fn do_forwarded(&self, forwarded: ForwardedWrite) -> Result<Answer, Error> {
         let ForwardedWrite { method, request, credential, .. } = forwarded;
         let identity = self.0.authenticator.authenticate_forwarded(&credential.unwrap_or_default())?;
         let write = Write::decode(&method, request)?;
@@ -83,7 +83,7 @@ impl Writes {
         };
         let _turn = self.0.turns.writes.enter(&identity, purpose).await?;
         match self.admit_and_propose(&identity, &write).await? {
-            Attempt::Done(reply) => Ok(*reply),
+            Attempt::Done(answer) => Ok(*answer),
             Attempt::NoLeader | Attempt::Lost => Err(Error::NotLeader),
         }
     }
@@ -91,7 +91,10 @@ impl Writes {
 
 fn read_outcome(write: &Write, outcome: ForwardedOutcome) -> Result<Attempt, Error> {
     match outcome.result {
-        Some(Forwarded::Response(encoded)) => Reply::decode(write, encoded).map(Attempt::done),
+        Some(Forwarded::Response(encoded)) => {
+            let reply = Reply::decode(write, encoded)?;
+            Ok(Attempt::done(Answer { reply, warnings: outcome.warnings }))
+        }
         Some(Forwarded::Refusal(refusal)) if status::says_not_leader(&refusal) => Ok(Attempt::NoLeader),
         Some(Forwarded::Refusal(refusal)) => Err(Error::Forwarded(Box::new(refusal))),
         None => Err(Error::BadMessage("the leader's answer is empty".to_owned())),

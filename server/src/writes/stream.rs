@@ -22,7 +22,7 @@ use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered}
 use prost::Message;
 
 use self::entrance::Entrance;
-use super::{Attempt, Error, Reply, Writes, generates_name, wire};
+use super::{Answer, Attempt, Error, Reply, Writes, generates_name, wire};
 use crate::{
     admission::{self, Refusal, Write},
     api::status,
@@ -42,6 +42,8 @@ struct Place {
     /// What the write is about; `None` for a transaction, which is alone in flight.
     key: Option<Key>,
     state: State,
+    /// Of policies.
+    warnings: Vec<String>,
 }
 
 enum State {
@@ -159,6 +161,7 @@ where
             return_object: streamed.return_object,
             key: None,
             state: State::Refused(full.into()),
+            warnings: Vec::new(),
         });
         let places: Vec<Place> = refused.collect();
         self.in_flight += places.len();
@@ -173,7 +176,10 @@ where
             let Some(streamed) = self.waiting.pop_front() else { break };
             let (sequence, return_object) = (streamed.sequence, streamed.return_object);
             match self.admit(&view, &streamed) {
-                Err(error) => places.push(Place { sequence, return_object, key: None, state: State::Refused(error) }),
+                Err(error) => {
+                    let (state, warnings) = (State::Refused(error), Vec::new());
+                    places.push(Place { sequence, return_object, key: None, state, warnings });
+                }
                 Ok((write, operation)) => {
                     let key = wire::key_of(&operation);
                     let size = operation.encoded_len();
@@ -184,8 +190,9 @@ where
                     }
                     bytes += size;
                     self.enter(key.as_ref(), &operation);
+                    let (state, warnings) = (State::Proposed(Box::new(write)), admission::warnings(&operation));
                     operations.push(operation);
-                    places.push(Place { sequence, return_object, key, state: State::Proposed(Box::new(write)) });
+                    places.push(Place { sequence, return_object, key, state, warnings });
                     if self.alone {
                         break;
                     }
@@ -262,17 +269,18 @@ where
         for place in places {
             let others = self.leave(&place);
             let (sequence, return_object, key) = (place.sequence, place.return_object, place.key);
-            let reply = match place.state {
+            let warned = |reply| Answer { reply, warnings: place.warnings };
+            let answer = match place.state {
                 State::Refused(error) => Err(error),
                 State::Proposed(write) => match outcomes.next() {
                     Some(outcome) if is_unsettled(&outcome, &write) => {
                         admit_again(&writes, &identity, &write, others).await?
                     }
-                    Some(outcome) => super::reply(outcome, key, return_object),
+                    Some(outcome) => super::reply(outcome, key, return_object).map(warned),
                     None => return Err(Error::Unknown { retryable: true }),
                 },
             };
-            results.push(result(sequence, return_object, reply));
+            results.push(result(sequence, return_object, answer));
         }
         Ok(WriteStreamResponse { results })
     }
@@ -294,12 +302,12 @@ async fn admit_again(
     identity: &Identity,
     write: &Write,
     others: bool,
-) -> Result<Result<Reply, Error>, Error> {
+) -> Result<Result<Answer, Error>, Error> {
     if others {
         return Ok(Err(Error::Unsettled));
     }
     match writes.admit_and_propose(identity, write).await {
-        Ok(Attempt::Done(reply)) => Ok(Ok(*reply)),
+        Ok(Attempt::Done(answer)) => Ok(Ok(*answer)),
         Ok(Attempt::NoLeader | Attempt::Lost) => Err(Error::NotLeader),
         Err(error) => Ok(Err(error)),
     }
@@ -314,8 +322,12 @@ fn is_unsettled(outcome: &Outcome, write: &Write) -> bool {
     }
 }
 
-fn result(sequence: u64, return_object: bool, reply: Result<Reply, Error>) -> StreamedResult {
+fn result(sequence: u64, return_object: bool, answer: Result<Answer, Error>) -> StreamedResult {
     use streamed_result::Outcome as Told;
+    let (reply, warnings) = match answer {
+        Ok(Answer { reply, warnings }) => (Ok(reply), warnings),
+        Err(error) => (Err(error), Vec::new()),
+    };
     let (revision, outcome) = match reply {
         Ok(Reply::Written(mut response)) => {
             response.object = response.object.filter(|_| return_object);
@@ -329,7 +341,7 @@ fn result(sequence: u64, return_object: bool, reply: Result<Reply, Error>) -> St
         Ok(Reply::Collected(_)) => (0, refused(Error::BadMessage("the answer is to another question".to_owned()))),
         Err(error) => (0, refused(error)),
     };
-    StreamedResult { sequence, revision, outcome: Some(outcome) }
+    StreamedResult { sequence, revision, outcome: Some(outcome), warnings }
 }
 
 fn refused(error: Error) -> streamed_result::Outcome {

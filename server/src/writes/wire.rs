@@ -39,6 +39,21 @@ pub enum Reply {
     Collected(DeleteCollectionResponse),
 }
 
+/// A reply with what policies want the caller to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// To the write.
+    pub reply: Reply,
+    /// Each a line.
+    pub warnings: Vec<String>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, warnings: Vec::new() }
+    }
+}
+
 impl Reply {
     pub(super) fn written(record: &Record, revision: Revision, show: bool) -> Self {
         Self::Written(WriteResponse { object: show.then(|| record.object.clone()), revision: revision.0 })

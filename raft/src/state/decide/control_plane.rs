@@ -18,6 +18,8 @@ pub(super) fn check_writer(case: &Case<'_>) -> Refused<()> {
         Kind::CertificateSigningRequest => Err(forbidden(
             "certificate signing requests are written by the servers only: use a join token, or bossctl certs",
         )),
+        // Whoever edits a file of audit must not be able to say how it ends.
+        Kind::AuditHead => Err(forbidden("heads of audit files are written by the servers only")),
         _ => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
     check_namespace(case.registry, &case.key)?;
     let mut object = create.object.clone().ok_or_else(|| invalid("object", "is missing", ""))?;
     object.fill_type_meta();
+    fields::clear_computed(&mut object);
     if let Some(metadata) = object.metadata_mut() {
         if metadata.uid.is_empty() {
             return Err(invalid("metadata.uid", "is empty", "the leader sets it before it proposes"));
@@ -33,6 +34,7 @@ pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
         metadata.annotations.retain(|key, _| !annotations::OWNED.contains(&&**key));
     }
     first_status(case, &mut object)?;
+    case.check_quota(&object)?;
     case.put(object, Answer::Written)
 }
 

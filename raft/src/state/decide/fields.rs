@@ -43,6 +43,13 @@ pub(super) fn copy_status(from: &v1::Object, to: &mut v1::Object) -> bool {
     true
 }
 
+/// Takes away what is computed when the object is read, and never stored.
+pub(super) fn clear_computed(object: &mut v1::Object) {
+    if let Some(Body::ResourceQuota(quota)) = object.body.as_mut() {
+        quota.status = None;
+    }
+}
+
 /// What stays as stored in an update, whatever the caller sent.
 pub(super) fn keep_owned_metadata(stored: &ObjectMeta, wanted: &mut ObjectMeta) {
     wanted.uid.clone_from(&stored.uid);

@@ -1,7 +1,10 @@
 //! Transactions: every right is asked for before anything is compared, everything is decided against the state before
 //! the transaction, and one refusal refuses all. No object is named twice in a list, so that the order cannot matter.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use boss_proto::{
     ids::Revision,
@@ -15,6 +18,7 @@ use super::{Case, Refused, Verdict, check_rights, control_plane, fields, forbidd
 use crate::state::{
     history::EventKind,
     outcome::{Outcome, Part, Rejection},
+    quota,
     rbac::Attributes,
     record::Record,
     registry::Registry,
@@ -53,7 +57,29 @@ pub(super) fn examine(registry: &Registry, operation: &Operation, caller: &Calle
     let steps = list.iter().enumerate().map(|(index, inner)| {
         step(registry, operation, inner, caller).map_err(|refused| inside(refused, index, inner))
     });
-    Ok(Verdict::Txn(Plan { succeeded, steps: steps.collect::<Refused<_>>()?, key }))
+    let steps = steps.collect::<Refused<Vec<_>>>()?;
+    check_quota(registry, list, &steps)?;
+    Ok(Verdict::Txn(Plan { succeeded, steps, key }))
+}
+
+/// The quotas of each namespace, against all that the transaction does in it: what it frees makes room for what it
+/// takes.
+fn check_quota(registry: &Registry, list: &[Operation], steps: &[Step]) -> Refused<()> {
+    let mut changes: BTreeMap<&str, Vec<quota::Step<'_>>> = BTreeMap::new();
+    for (inner, step) in list.iter().zip(steps) {
+        let (record, after) = match step {
+            Step::Put(record, _) => (record, Some(&record.object)),
+            Step::Remove(record) => (record, None),
+            Step::Done(_) => continue,
+        };
+        let before = registry.get(&record.key).map(|stored| &stored.object);
+        let asks = matches!(inner.action, Some(Action::Create(_) | Action::Update(_)));
+        changes.entry(&record.key.namespace).or_default().push(quota::Step { before, after, asks });
+    }
+    for (namespace, changes) in changes {
+        registry.check_quota(namespace, changes.into_iter()).map_err(Outcome::Rejected)?;
+    }
+    Ok(())
 }
 
 /// The first object that the transaction speaks of.
@@ -136,7 +162,7 @@ fn step(registry: &Registry, outer: &Operation, inner: &Operation, caller: &Call
         return Ok(Step::Done(Part::Read(stored.cloned())));
     }
     let pinned = Operation { leader_term: outer.leader_term, ..inner.clone() };
-    let case = Case { registry, operation: &pinned, caller, key, stored };
+    let case = Case { registry, operation: &pinned, caller, key, stored, in_txn: true };
     case.check_preconditions()?;
     case.check_admission()?;
     control_plane::check_writer(&case)?;

@@ -17,6 +17,7 @@ pub(super) fn decide(case: &Case<'_>, update: &Update) -> Refused<Verdict> {
     let mut object = update.object.clone().ok_or_else(|| invalid("object", "is missing", ""))?;
     check_uid(stored, &object)?;
     object.fill_type_meta();
+    fields::clear_computed(&mut object);
     keep_what_updates_do_not_touch(stored, &mut object);
     check_immutable(stored, &object)?;
     check_finalizers(stored, &object)?;
@@ -31,6 +32,7 @@ pub(super) fn decide(case: &Case<'_>, update: &Update) -> Refused<Verdict> {
     if stored.is_terminating() && delete::may_go_now(case.registry, &object) {
         return case.remove(object);
     }
+    case.check_quota(&object)?;
     case.put(object, Answer::Written)
 }
 

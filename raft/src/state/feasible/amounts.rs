@@ -54,6 +54,14 @@ impl Amounts {
         })
     }
 
+    /// What a pod may take at most, where it says so: its own limits and those of its containers.
+    #[must_use]
+    pub fn limited(pod: &PodSpec) -> Self {
+        let lists = std::iter::once(&pod.resources).chain(pod.containers.iter().map(|container| &container.resources));
+        let limits = lists.flatten().flat_map(|resources| &resources.limits);
+        limits.fold(Self::default(), |sum, limits| sum.plus(Self::read(limits)))
+    }
+
     /// The sum.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -1,6 +1,6 @@
-//! Laying one JSON value over another: a manifest over an object, and a merge patch over an object.
+//! Laying one JSON value over another: a manifest over an object.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::lists::{self, List};
 
@@ -34,23 +34,4 @@ fn overlay_list(field: &str, live: &[Value], wanted: &[Value]) -> Value {
         .collect();
     merged.extend(wanted.iter().filter(|item| named(item, live).is_none()).cloned());
     Value::Array(merged)
-}
-
-/// RFC 7386: objects are merged, `null` removes, everything else replaces.
-#[must_use]
-pub(crate) fn merge_patch(target: Value, patch: &Value) -> Value {
-    let Value::Object(patch) = patch else { return patch.clone() };
-    let mut fields = match target {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    for (name, value) in patch {
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            let before = fields.remove(name).unwrap_or(Value::Null);
-            fields.insert(name.clone(), merge_patch(before, value));
-        }
-    }
-    Value::Object(fields)
 }

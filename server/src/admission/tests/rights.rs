@@ -124,7 +124,7 @@ fn attempt(state: &mut State, index: u64, user: &str, verb: u8, object: Object) 
             Write::Delete(v1::DeleteRequest { key, ..Default::default() })
         }
     };
-    let Ok(operation) = admit(&state.view(), &who, write, STAMP) else { return false };
+    let Ok(operation) = admit(&state.view(), &who, write, stamp()) else { return false };
     let mut action = operation.action.unwrap();
     if let Proposed::Create(log::Create { object: Some(object) }) = &mut action {
         object.metadata_mut().unwrap().uid = format!("uid-{index}");
