@@ -1,7 +1,9 @@
-//! The answering side. Each call must come from the server that its certificate names, be of this cluster and be
-//! meant for this server; a leader or candidate may only speak for itself. The one place of raft that makes gRPC
-//! statuses.
+//! The answering side: what peers may ask of this server. The one place of raft that makes gRPC statuses.
 #![expect(clippy::disallowed_methods, reason = "this is the one place of raft that makes statuses")]
+
+mod callers;
+mod entries;
+mod snapshots;
 
 use std::{
     future::ready,
@@ -14,163 +16,38 @@ use std::{
 };
 
 use boss_proto::{
-    ids::{ClusterId, Incarnation, ServerId},
+    ids::{ClusterId, ServerId},
     raft::v1::{self, peer_server},
 };
 use futures_util::{Stream, StreamExt, stream};
-use openraft::{
-    EntryPayload, Raft,
-    async_runtime::watch::WatchReceiver,
-    errors::Fatal,
-    raft::{AppendEntriesRequest, StreamAppendResult},
-};
+use openraft::{Raft, async_runtime::watch::WatchReceiver};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
+pub use self::callers::{PeerId, PeerIdentity, Refused, server_uri};
+use self::{
+    callers::speaks_for_itself,
+    entries::{answer, disk_full},
+};
 use super::{
     Contact, MESSAGE_BYTES_MAX,
     client::snapshot::{SNAPSHOT_PARTS_AHEAD, Source},
-    convert::{
-        append_from_proto, append_result_to_proto, transfer_from_proto, vote_request_from_proto, vote_response_to_proto,
-    },
-    metadata, read_incarnation,
-    roster::{Roster, is_removed, mark_expelled},
+    convert::{transfer_from_proto, vote_request_from_proto, vote_response_to_proto},
+    roster::Roster,
 };
 use crate::{
-    codec::{
-        BadMessage, log_id_from_proto, log_id_to_proto, mark_from_proto, mark_to_proto, stored_membership_from_proto,
-        vote_from_proto, vote_to_proto,
-    },
-    disk::{Room, says_full},
+    codec::{BadMessage, log_id_from_proto, log_id_to_proto, mark_from_proto, mark_to_proto, vote_to_proto},
+    disk::Room,
     handle::Handle,
     log::Log,
-    metric_definitions::{APPENDS_REFUSED, PEER_CALLS_REFUSED, SNAPSHOTS_RESUMED},
     reads::{Promise, Reads},
-    storage::{Incoming, Published, SnapshotFile, SnapshotReceiver, StateMachine, Transfer},
-    types::{Entry, SnapshotMeta, TypeConfig, Vote},
+    storage::{Published, StateMachine, Transfer},
+    types::{SnapshotMeta, TypeConfig, Vote},
 };
 
 /// Whoever asks for the hash at an entry does not wait longer for the answer either.
 const HASH_WAIT_MAX: Duration = Duration::from_secs(4);
-
-/// Who a peer's certificate says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerId {
-    /// The cluster of the certificate.
-    pub cluster_id: ClusterId,
-    /// The server of the certificate.
-    pub server_id: ServerId,
-}
-
-impl PeerId {
-    /// Reads `boss://<cluster-id>/server/<id>`; `None` for the names of nodes, users and strangers.
-    #[must_use]
-    pub fn from_uri(uri: &str) -> Option<Self> {
-        let (cluster, server) = uri.strip_prefix("boss://")?.split_once("/server/")?;
-        let server_id = server.parse().ok()?;
-        let id = Self { cluster_id: ClusterId::new(cluster), server_id };
-        // Only one spelling: no leading zeros, no plus sign.
-        (server_uri(&id.cluster_id, id.server_id) == uri).then_some(id)
-    }
-
-    /// From the certificate of the connection, for listeners of `boss_base::tls`.
-    #[must_use]
-    pub fn of_connection(extensions: &Extensions) -> Option<Self> {
-        let certificate = extensions.get::<boss_base::tls::PeerInfo>()?.certificate.as_ref()?;
-        certificate.uris.iter().find_map(|uri| Self::from_uri(uri))
-    }
-}
-
-/// What a server's certificate carries as its name.
-#[must_use]
-pub fn server_uri(cluster_id: &ClusterId, server_id: ServerId) -> String {
-    format!("boss://{cluster_id}/server/{server_id}")
-}
-
-/// Reads from a request's extensions who the caller's certificate says it is; `None` refuses the call.
-pub type PeerIdentity = Arc<dyn Fn(&Extensions) -> Option<PeerId> + Send + Sync>;
-
-/// Why a peer's call is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The connection has no certificate of a server.
-    #[error("only servers may speak to peers")]
-    NoServer,
-    /// It says that it is another server than its certificate does.
-    #[error("the certificate is of server {certificate}, the call of server {claimed}")]
-    Impostor {
-        /// By its certificate.
-        certificate: ServerId,
-        /// By what it says.
-        claimed: ServerId,
-    },
-    /// It belongs to another cluster.
-    #[error("the call is of another cluster; this one is {expected}")]
-    WrongCluster {
-        /// This cluster.
-        expected: ClusterId,
-    },
-    /// It belongs to another life of the cluster: before or after a restore.
-    #[error("the call is of incarnation {found} of the cluster; this server belongs to {expected}, since a restore")]
-    WrongIncarnation {
-        /// Of the caller.
-        found: Incarnation,
-        /// Of this server.
-        expected: Incarnation,
-    },
-    /// The address has been given to another server since.
-    #[error("the call is meant for server {meant}, this is server {this}")]
-    WrongTarget {
-        /// Whom the caller wants.
-        meant: ServerId,
-        /// Who this is.
-        this: ServerId,
-    },
-    /// It was removed: whatever it wants, it is not for it to want.
-    #[error("server {0} has been removed from the cluster; its id is never used again")]
-    Removed(ServerId),
-    /// It came back with another data folder: it has forgotten what it acknowledged.
-    #[error(
-        "server {0} has not the data folder by which the cluster knows it, so it may have forgotten what it \
-         acknowledged: replace it by a server with a fresh id"
-    )]
-    OtherFolder(ServerId),
-    /// This server came back with another data folder, and must not answer.
-    #[error("this server, {0}, has not the data folder by which the cluster knows it: replace it")]
-    FreshFolder(ServerId),
-    /// A snapshot has no room here.
-    #[error("the disk of this server is full")]
-    DiskFull,
-    /// A transfer is to go on where this server holds nothing of it.
-    #[error("this server does not hold the first {offset} bytes of that snapshot: send it from its start")]
-    NothingHeld {
-        /// Where it was to go on.
-        offset: u64,
-    },
-    /// A header is missing or no number.
-    #[error("the header {0} is missing or malformed")]
-    Header(&'static str),
-}
-
-impl From<Refused> for Status {
-    fn from(refused: Refused) -> Self {
-        metrics::counter!(PEER_CALLS_REFUSED).increment(1);
-        match &refused {
-            Refused::NoServer | Refused::Impostor { .. } => Status::permission_denied(refused.to_string()),
-            Refused::Removed(_) | Refused::OtherFolder(_) => {
-                mark_expelled(Status::permission_denied(refused.to_string()))
-            }
-            Refused::WrongCluster { .. }
-            | Refused::WrongIncarnation { .. }
-            | Refused::WrongTarget { .. }
-            | Refused::NothingHeld { .. }
-            | Refused::FreshFolder(_) => Status::failed_precondition(refused.to_string()),
-            Refused::DiskFull => Status::resource_exhausted(refused.to_string()),
-            Refused::Header(_) => Status::invalid_argument(refused.to_string()),
-        }
-    }
-}
 
 /// What the peer listener serves; see [`peer_server::PeerServer`].
 #[derive(Clone)]
@@ -201,171 +78,6 @@ impl PeerService {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
-
-    /// Who calls, once everything about the call agrees.
-    fn admit<T>(&self, request: &Request<T>) -> Result<ServerId, Refused> {
-        let text = |key| request.metadata().get(key).and_then(|value| value.to_str().ok());
-        let number = |key| text(key).and_then(|value| value.parse().ok()).map(ServerId).ok_or(Refused::Header(key));
-        let certificate = (self.identity)(request.extensions()).ok_or(Refused::NoServer)?;
-        let wrong_cluster = Refused::WrongCluster { expected: self.cluster_id.clone() };
-        let cluster = text(metadata::CLUSTER).ok_or(Refused::Header(metadata::CLUSTER))?;
-        if certificate.cluster_id != self.cluster_id || cluster != self.cluster_id.as_str() {
-            return Err(wrong_cluster);
-        }
-        let claimed = number(metadata::FROM)?;
-        if certificate.server_id != claimed {
-            return Err(Refused::Impostor { certificate: certificate.server_id, claimed });
-        }
-        if let (Some(found), Some(expected)) = (incarnation(request)?, self.published.incarnation())
-            && found != expected
-        {
-            return Err(Refused::WrongIncarnation { found, expected });
-        }
-        let meant = number(metadata::TO)?;
-        if meant != self.server_id {
-            return Err(Refused::WrongTarget { meant, this: self.server_id });
-        }
-        if is_removed(&self.published.view(), claimed) {
-            return Err(Refused::Removed(claimed));
-        }
-        if !self.roster.knows_folder(claimed, text(metadata::FROM_FOLDER)) {
-            return Err(Refused::OtherFolder(claimed));
-        }
-        match text(metadata::TO_FOLDER) {
-            Some(expected) if expected != self.roster.storage_id() => Err(self.stand_aside(claimed)),
-            _ => Ok(claimed),
-        }
-    }
-
-    /// A member knows this server by another data folder: this one is fresh, or of somebody else.
-    fn stand_aside(&self, peer: ServerId) -> Refused {
-        self.roster.expel(format!("{}; server {peer} says so", Refused::OtherFolder(self.server_id)));
-        Refused::FreshFolder(self.server_id)
-    }
-
-    /// The request, or `None` with a line in the log that says why it is not taken.
-    fn take(
-        &self,
-        message: Result<v1::AppendRequest, Status>,
-        from: ServerId,
-        refused: &AtomicBool,
-    ) -> Option<AppendEntriesRequest<TypeConfig>> {
-        let message = message.inspect_err(|status| tracing::debug!(%from, %status, "a peer's stream of entries ended"));
-        let message = message.ok()?;
-        let heartbeat = message.heartbeat;
-        let request = append_from_proto(message)
-            .inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries that cannot be read"))
-            .ok()?;
-        let honest = speaks_for_itself(&request.vote, from);
-        honest.inspect_err(|error| tracing::warn!(%from, %error, "a peer sent entries of another leader")).ok()?;
-        if heartbeat && let Some(lost) = self.lost_entries(&request) {
-            self.failure.send_replace(Some(lost));
-            return None;
-        }
-        if self.room.is_full() && request.entries.iter().any(|entry| self.needs_room(entry)) {
-            metrics::counter!(APPENDS_REFUSED).increment(1);
-            refused.store(true, Ordering::Relaxed);
-            return None;
-        }
-        self.contact.note(from);
-        Some(request)
-    }
-
-    /// Entries of consensus itself are few and find their place in what is left. A new leader begins by sending what
-    /// this server has long had: refused, it could never commit the entry of its own term behind it.
-    fn needs_room(&self, entry: &Entry) -> bool {
-        matches!(entry.payload, EntryPayload::Normal(_)) && !self.log.holds(entry.log_id)
-    }
-
-    /// A leader that this server does not know to be deposed names an entry that this server once acknowledged and
-    /// has no more: its disk lied or was replaced. It must not vote on what it has forgotten.
-    fn lost_entries(&self, heartbeat: &AppendEntriesRequest<TypeConfig>) -> Option<String> {
-        let acknowledged = heartbeat.prev_log_id?;
-        let held = self.log.last().max(self.published.applied().borrow().log_id);
-        let deposed = self.log.vote().is_some_and(|vote| vote > heartbeat.vote);
-        if deposed || held.is_some_and(|held| held.index >= acknowledged.index) {
-            return None;
-        }
-        Some(format!(
-            "server {} has lost its log: it acknowledged entries up to {}, its log ends at {}. It must not vote any \
-             more: remove it from the cluster and add it under a fresh id with an empty data folder",
-            self.server_id,
-            acknowledged.index,
-            held.map_or(0, |held| held.index),
-        ))
-    }
-
-    async fn receive(
-        &self,
-        mut parts: Streaming<v1::SnapshotPart>,
-        from: ServerId,
-    ) -> Result<(Vote, SnapshotMeta, SnapshotFile), Status> {
-        use v1::snapshot_part::Part;
-        let Some(Part::Header(header)) = next_part(&mut parts).await? else {
-            return Err(Status::invalid_argument("a snapshot begins with its header"));
-        };
-        let (bytes, offset) = (header.bytes, header.offset);
-        let (vote, meta) = snapshot_meta(header).map_err(bad_message)?;
-        speaks_for_itself(&vote, from)?;
-        let transfer = Transfer { from, last: meta.last_log_id, bytes };
-        let receiver = self.begin_receiving(transfer, offset).await?;
-        let mut incoming = Incoming::new(transfer, receiver, self.published.cut_off().clone());
-        loop {
-            match next_part(&mut parts).await? {
-                Some(Part::Chunk(_)) if self.room.is_full() => {
-                    incoming.discard();
-                    return Err(Refused::DiskFull.into());
-                }
-                Some(Part::Chunk(chunk)) => incoming.write_chunk(&chunk).await.map_err(disk)?,
-                Some(Part::Trailer(trailer)) => {
-                    let file = incoming.finish(trailer.bytes, trailer.crc32).await.map_err(disk)?;
-                    return Ok((vote, meta, file));
-                }
-                Some(Part::Header(_)) => return Err(Status::invalid_argument("a second header")),
-                None => return Err(Status::invalid_argument("the snapshot ends before its trailer")),
-            }
-        }
-    }
-
-    /// From the start, or from where a transfer of the same file was cut off.
-    async fn begin_receiving(&self, transfer: Transfer, offset: u64) -> Result<SnapshotReceiver, Status> {
-        if offset > 0 {
-            let mut kept = self.published.cut_off().take(transfer, offset).ok_or(Refused::NothingHeld { offset })?;
-            kept.go_on().await.map_err(disk)?;
-            metrics::counter!(SNAPSHOTS_RESUMED).increment(1);
-            return Ok(kept);
-        }
-        if transfer.bytes > self.room.free_bytes() {
-            return Err(Refused::DiskFull.into());
-        }
-        self.published.receive_snapshot().await.map_err(disk)
-    }
-}
-
-/// The life of the cluster that the caller belongs to, if it says that it has one.
-fn incarnation<T>(request: &Request<T>) -> Result<Option<Incarnation>, Refused> {
-    let Some(value) = request.metadata().get(metadata::INCARNATION) else { return Ok(None) };
-    let read = value.to_str().ok().and_then(read_incarnation);
-    read.map(Some).ok_or(Refused::Header(metadata::INCARNATION))
-}
-
-async fn next_part(parts: &mut Streaming<v1::SnapshotPart>) -> Result<Option<v1::snapshot_part::Part>, Status> {
-    Ok(parts.message().await?.and_then(|part| part.part))
-}
-
-fn snapshot_meta(header: v1::SnapshotHeader) -> Result<(Vote, SnapshotMeta), BadMessage> {
-    let vote = vote_from_proto(header.vote.ok_or(BadMessage::Missing("vote"))?);
-    let meta = SnapshotMeta {
-        last_log_id: header.last_log_id.map(log_id_from_proto),
-        last_membership: stored_membership_from_proto(header.membership.unwrap_or_default())?,
-    };
-    Ok((vote, meta))
-}
-
-/// A server leads or stands for election in its own name only.
-fn speaks_for_itself(vote: &Vote, from: ServerId) -> Result<(), Refused> {
-    let claimed = ServerId(vote.leader_id.voted_for);
-    if claimed == from { Ok(()) } else { Err(Refused::Impostor { certificate: from, claimed }) }
 }
 
 type SnapshotParts = Pin<Box<dyn Stream<Item = Result<v1::SnapshotPart, Status>> + Send>>;
@@ -520,60 +232,10 @@ impl peer_server::Peer for PeerService {
     }
 }
 
-/// Blank entries and memberships are as small as votes, and without them no leader could serve reads.
-fn answer(
-    result: Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>,
-    disk_full: bool,
-) -> Result<v1::AppendResponse, Status> {
-    let answer = result.map(|result| append_result_to_proto(&result)).map_err(stopped)?;
-    Ok(v1::AppendResponse { disk_full, ..answer })
-}
-
-/// Refuses entries.
-fn disk_full() -> v1::AppendResponse {
-    v1::AppendResponse { result: None, disk_full: true }
-}
-
 fn bad_message(error: BadMessage) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
 fn stopped(error: impl std::error::Error) -> Status {
     Status::unavailable(format!("this server's consensus has stopped: {error}"))
-}
-
-fn disk(error: std::io::Error) -> Status {
-    if says_full(&error) {
-        return Refused::DiskFull.into();
-    }
-    Status::internal(format!("the snapshot cannot be stored: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_names_of_servers_are_read_as_servers() {
-        let id = |uri: &str| PeerId::from_uri(uri).map(|id| (id.cluster_id.to_string(), id.server_id.0));
-        assert_eq!(id("boss://c1/server/3"), Some(("c1".to_owned(), 3)));
-        for other in [
-            "boss://c1/node/3",
-            "boss://c1/user/server",
-            "boss://c1/server/",
-            "boss://c1/server/03",
-            "boss://c1/server/+3",
-            "boss://c1/server/3/",
-            "https://c1/server/3",
-        ] {
-            assert_eq!(id(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_server_speaks_for_itself_only() {
-        assert!(speaks_for_itself(&Vote::new_committed(4, 2), ServerId(2)).is_ok());
-        let refused = speaks_for_itself(&Vote::new_committed(4, 2), ServerId(3));
-        assert_eq!(refused, Err(Refused::Impostor { certificate: ServerId(3), claimed: ServerId(2) }));
-    }
 }
