@@ -90,20 +90,20 @@ impl Cluster {
         id
     }
 
-    /// Waits until the members say that this server votes.
+    /// Waits until every server that answers says that this one votes and that no change of the members is under way:
+    /// a vote counts before the change that gave it is written down as done, and until then no other one can begin.
     pub async fn wait_for_vote(&self, id: u64) {
         self.wait(format!("server {id} votes"), async || {
-            let mut told = String::new();
+            let mut answered = Vec::new();
             for other in self.running_servers() {
-                match self.admin_at(other).members().await {
-                    Ok(members) if members.members.iter().any(|member| member.id == id && member.voter) => {
-                        return Ok(());
-                    }
-                    Ok(members) => told = describe(&members),
-                    Err(status) => told = status.to_string(),
+                if let Ok(members) = self.admin_at(other).members().await {
+                    answered.push(members);
                 }
             }
-            wait::holds(false, told)
+            let votes = |members: &v1::MembersResponse| members.members.iter().any(|one| one.id == id && one.voter);
+            let settled = |members: &v1::MembersResponse| votes(members) && members.change.is_none();
+            let told: Vec<String> = answered.iter().map(describe).collect();
+            wait::holds(!answered.is_empty() && answered.iter().all(settled), told.join("; "))
         })
         .await;
     }
