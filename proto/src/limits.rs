@@ -24,8 +24,9 @@ pub const OWNERS_MAX: usize = 16;
 pub const CONTAINERS_MAX: usize = 1;
 /// Items of one list page when the caller does not say.
 pub const LIST_PAGE_DEFAULT: usize = 500;
-/// Items of one list page.
-pub const LIST_PAGE_MAX: usize = 1_000;
+/// Items of one list page; it ends before that at 4 MiB, which is what most large lists meet first. Every page is a
+/// confirmed read of its own, so that small ones cost a long list more than they spare.
+pub const LIST_PAGE_MAX: usize = 10_000;
 /// Text of a selector.
 pub const SELECTOR_LEN_MAX: usize = 4 * 1024;
 /// Operations of one Raft entry.

@@ -5,15 +5,13 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod list;
+mod open;
 mod pages;
 mod rights;
 mod token;
 mod watch;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use boss_base::{
     clock::Clock,
@@ -22,7 +20,6 @@ use boss_base::{
 use boss_proto::{
     ids::Revision,
     kind::Kind,
-    limits::WATCHES_MAX,
     selector::{BadSelector, Selector},
     v1,
 };
@@ -33,7 +30,7 @@ use boss_raft::{
 
 use metrics::Counter;
 
-use self::{contact::Contact, pages::Pages, watch::Departures};
+use self::{contact::Contact, open::OpenWatches, pages::Pages, watch::Departures};
 pub use self::{
     error::Error,
     list::{GetQuery, ListQuery, Page},
@@ -74,7 +71,7 @@ struct Shared {
     authenticator: Authenticator,
     pages: Pages,
     contact: Contact,
-    watches: AtomicUsize,
+    watches: OpenWatches,
     departures: Departures,
     watch_events: Counter,
 }
@@ -88,7 +85,7 @@ impl Reads {
             authenticator,
             pages: Pages::new(clock.clone()),
             contact: Contact::new(clock),
-            watches: AtomicUsize::new(0),
+            watches: OpenWatches::default(),
             departures: Departures::default(),
             watch_events: metrics::counter!(crate::metric_definitions::WATCH_EVENTS),
         });
@@ -149,15 +146,6 @@ impl Reads {
         let record = record.ok_or(Error::NotFound { key })?;
         Ok((shown(&view, record, revision), revision))
     }
-
-    fn open_watch(&self) -> Result<OpenWatch, Error> {
-        if self.0.watches.fetch_add(1, Ordering::Relaxed) >= WATCHES_MAX {
-            self.0.watches.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::TooManyWatches);
-        }
-        metrics::gauge!(crate::metric_definitions::WATCHES_OPEN).increment(1);
-        Ok(OpenWatch(self.0.clone()))
-    }
 }
 
 /// The object as readers see it: what is computed is filled in, at the view's own revision only.
@@ -182,7 +170,7 @@ impl Shared {
     async fn keep_contact(&self) {
         loop {
             tokio::time::sleep(contact::ASK_INTERVAL).await;
-            if self.watches.load(Ordering::Relaxed) == 0 {
+            if self.watches.is_empty() {
                 continue;
             }
             if self.contact.is_ageing() {
@@ -201,16 +189,6 @@ impl Shared {
 struct Wanted {
     field: &'static str,
     revision: Revision,
-}
-
-/// One open watch's share of the limit.
-struct OpenWatch(Arc<Shared>);
-
-impl Drop for OpenWatch {
-    fn drop(&mut self) {
-        self.0.watches.fetch_sub(1, Ordering::Relaxed);
-        metrics::gauge!(crate::metric_definitions::WATCHES_OPEN).decrement(1);
-    }
 }
 
 /// Kind and selector of a list or watch, from their texts.

@@ -1,6 +1,6 @@
 //! Why nothing can be shown.
 
-use boss_proto::{ids::Revision, key::Key};
+use boss_proto::{ids::Revision, key::Key, limits::WATCHES_MAX};
 use boss_raft::{ReadError, WatchError, state::PastError};
 
 use crate::{admission, auth};
@@ -42,7 +42,7 @@ pub enum Error {
         current: Revision,
     },
     /// This server serves as many watches as it can.
-    #[error("too many watches are open on this server")]
+    #[error("{WATCHES_MAX} watches are open on this server, its limit")]
     TooManyWatches,
 }
 

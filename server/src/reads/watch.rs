@@ -28,7 +28,7 @@ use tokio::time::Sleep;
 
 use self::initial::Initial;
 pub(super) use self::selection::Departures;
-use super::{Error, OpenWatch, Reads, Rights, Shared};
+use super::{Error, Reads, Rights, Shared, open::OpenWatch};
 use crate::{auth::Identity, metric_definitions as metric};
 
 /// An idle watch looks at its credential and hears how far the registry has come so often. Rights are also looked at
@@ -77,7 +77,7 @@ pub enum Delivery {
 impl Reads {
     /// Opens a watch, authorised at a linearizable view.
     pub async fn watch(&self, identity: Arc<Identity>, query: WatchQuery) -> Result<Watch, Error> {
-        let open = self.open_watch()?;
+        let open = self.0.watches.open()?;
         let view = self.0.confirmed().await?;
         let rights = Rights {
             identity,

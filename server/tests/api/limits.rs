@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use boss_proto::{
     limits::{
-        ANNOTATIONS_BYTES_MAX, FINALIZERS_MAX, HEADER_LIST_BYTES_MAX, LABEL_VALUE_LEN_MAX, LABELS_MAX, LIST_PAGE_MAX,
-        NAME_LEN_MAX, OBJECT_BYTES_MAX, OWNERS_MAX, PAGE_TOKEN_BYTES_MAX, REQUEST_BYTES_MAX, SELECTOR_LEN_MAX,
-        STREAMS_PER_CONNECTION_MAX, TOKEN_BYTES_MAX,
+        ANNOTATIONS_BYTES_MAX, FINALIZERS_MAX, HEADER_LIST_BYTES_MAX, LABEL_VALUE_LEN_MAX, LABELS_MAX,
+        LIST_PAGE_DEFAULT, LIST_PAGE_MAX, NAME_LEN_MAX, OBJECT_BYTES_MAX, OWNERS_MAX, PAGE_TOKEN_BYTES_MAX,
+        REQUEST_BYTES_MAX, SELECTOR_LEN_MAX, STREAMS_PER_CONNECTION_MAX, TOKEN_BYTES_MAX, TXN_OPERATIONS_MAX,
     },
     object::Resource,
-    v1::{Container, ListRequest, Object, ObjectMeta, OwnerReference, Pod, PodSpec, WatchRequest},
+    v1::{
+        Container, CreateRequest, ListRequest, Object, ObjectMeta, OwnerReference, Pod, PodSpec, TxnOperation,
+        TxnRequest, WatchRequest, txn_operation::Operation,
+    },
 };
 use futures_util::future::join_all;
 use prost::Message;
@@ -161,9 +164,13 @@ async fn requests_that_are_too_large_get_our_words_not_the_librarys() {
 async fn lists_keep_their_bounds() {
     let cluster = Cluster::start(1).await;
     let names: Vec<String> = (0..=LIST_PAGE_MAX).map(|number| format!("n-{number}")).collect();
-    for some in names.chunks(100) {
-        let created = join_all(some.iter().map(async |name| create(&mut cluster.admin(0), named(name)).await)).await;
-        created.into_iter().for_each(|result| drop(result.unwrap()));
+    for some in names.chunks(TXN_OPERATIONS_MAX) {
+        let created = |name: &String| {
+            let request = CreateRequest { object: Some(named(name)), ..CreateRequest::default() };
+            TxnOperation { operation: Some(Operation::Create(request)) }
+        };
+        let request = TxnRequest { success: some.iter().map(created).collect(), ..TxnRequest::default() };
+        assert!(cluster.admin(0).txn(request).await.unwrap().into_inner().succeeded);
     }
     let list = |change: fn(&mut ListRequest)| {
         let mut request = ListRequest {
@@ -177,6 +184,9 @@ async fn lists_keep_their_bounds() {
     };
     let page = list(|request| request.limit = LIST_PAGE_MAX as u32 + 1).await.unwrap();
     assert_eq!(page.items.len(), LIST_PAGE_MAX, "a larger page is cut to the limit, and goes on with its token");
+    assert!(!page.next_page_token.is_empty());
+    let page = list(|_| ()).await.unwrap();
+    assert_eq!(page.items.len(), LIST_PAGE_DEFAULT, "who names no limit gets the usual page");
     assert!(!page.next_page_token.is_empty());
 
     let status = list(|request| request.label_selector = letters(SELECTOR_LEN_MAX + 1)).await.unwrap_err();

@@ -1,5 +1,6 @@
 //! Ownership of fields: who owns what after each kind of write, and who is in whose way.
 
+use boss_proto::limits::FIELD_MANAGERS_MAX;
 use pbjson_types::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -192,4 +193,27 @@ fn difference(from: &Value, to: &Value) -> Value {
         (name.clone(), difference(before, value))
     });
     Value::Object(gone.chain(changed).collect())
+}
+
+#[test]
+fn the_oldest_writer_is_forgotten_above_the_limit_and_who_applies_is_not() {
+    let mut managers = Managers::default();
+    let mut live = apply(&mut managers, "applier", &json!({}), &json!({"metadata": {"labels": {"own": "x"}}}));
+    let mut change = |managers: &mut Managers, number: usize| {
+        let mut after = live.clone();
+        after["metadata"]["labels"][format!("l{number}")] = json!("x");
+        managers.changed(&format!("w{number}"), &live, &after, at(2));
+        live = after;
+    };
+    for number in 1..FIELD_MANAGERS_MAX {
+        change(&mut managers, number);
+    }
+    let names = |managers: &Managers| -> Vec<String> {
+        managers.clone().write().into_iter().map(|entry| entry.manager).collect()
+    };
+    let full = names(&managers);
+    assert_eq!((full.len(), &*full[0], &*full[1]), (FIELD_MANAGERS_MAX, "applier", "w1"));
+    change(&mut managers, FIELD_MANAGERS_MAX);
+    let one_more = names(&managers);
+    assert_eq!((one_more.len(), &*one_more[0], &*one_more[1]), (FIELD_MANAGERS_MAX, "applier", "w2"));
 }
