@@ -17,7 +17,17 @@ const FILES: &[&str] = &[
 ];
 
 /// Methods of the registry whose answers are made of stored bytes.
-const ENCODED: &[(&str, &str)] = &[("Get", "GetResponse"), ("List", "ListResponse"), ("Watch", "WatchResponse")];
+const ENCODED: &[(&str, &str)] = &[
+    ("Create", "WriteResponse"),
+    ("Update", "WriteResponse"),
+    ("UpdateStatus", "WriteResponse"),
+    ("Patch", "WriteResponse"),
+    ("Apply", "WriteResponse"),
+    ("Delete", "DeleteResponse"),
+    ("Get", "GetResponse"),
+    ("List", "ListResponse"),
+    ("Watch", "WatchResponse"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

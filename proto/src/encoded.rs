@@ -18,6 +18,31 @@ const BUFFER_BYTES: usize = 512;
 /// What is ready goes out in one frame up to about this size.
 const FRAME_BYTES: usize = 32 * 1024;
 
+/// [`v1::WriteResponse`] with its object encoded.
+#[derive(Clone, PartialEq, Message)]
+pub struct WriteResponse {
+    /// A [`v1::Object`]; empty when it is not shown.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub object: Bytes,
+    /// Of the write.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+
+/// [`v1::DeleteResponse`] with its object encoded.
+#[derive(Clone, PartialEq, Message)]
+pub struct DeleteResponse {
+    /// A [`v1::Object`]; empty when it is not shown.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub object: Bytes,
+    /// Of the write.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// It is no more, nothing had to happen first.
+    #[prost(bool, tag = "3")]
+    pub gone: bool,
+}
+
 /// [`v1::GetResponse`] with its object encoded.
 #[derive(Clone, PartialEq, Message)]
 pub struct GetResponse {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{GetResponse, ListResponse, WatchBody, WatchEvent, WatchResponse};
+use super::{DeleteResponse, GetResponse, ListResponse, WatchBody, WatchEvent, WatchResponse, WriteResponse};
 use crate::{
     object::Resource,
     v1::{self, watch_event::Type, watch_response::Body},
@@ -28,6 +28,19 @@ fn an_answer_of_stored_bytes_looks_like_the_public_one() {
     let list = v1::ListResponse { items: vec![a.clone(), b.clone()], revision: 9, next_page_token: token.clone() };
     let encoded = ListResponse { items: vec![bytes(&a), bytes(&b)], revision: 9, next_page_token: token };
     assert_eq!(list.encode_to_vec(), encoded.encode_to_vec());
+}
+
+#[test]
+fn an_answer_to_a_write_looks_like_the_public_one_with_and_without_the_object() {
+    for shown in [None, Some(object("a"))] {
+        let encoded = shown.as_ref().map(bytes).unwrap_or_default();
+        let written = v1::WriteResponse { object: shown.clone(), revision: 9 };
+        let answer = WriteResponse { object: encoded.clone(), revision: 9 };
+        assert_eq!(written.encode_to_vec(), answer.encode_to_vec());
+        let deleted = v1::DeleteResponse { object: shown, revision: 9, gone: true };
+        let answer = DeleteResponse { object: encoded, revision: 9, gone: true };
+        assert_eq!(deleted.encode_to_vec(), answer.encode_to_vec());
+    }
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::{pin::Pin, sync::Arc};
 
 use boss_proto::{
     WARNING_HEADER,
-    encoded::{GetResponse, ListResponse, registry_server::Registry},
+    encoded::{DeleteResponse, GetResponse, ListResponse, WriteResponse, registry_server::Registry},
     v1::{
-        ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, DeleteResponse,
-        GetRequest, ListRequest, PatchRequest, TxnRequest, TxnResponse, UpdateRequest, WatchRequest, WriteResponse,
-        WriteStreamRequest, WriteStreamResponse,
+        ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, GetRequest,
+        ListRequest, PatchRequest, TxnRequest, TxnResponse, UpdateRequest, WatchRequest, WriteStreamRequest,
+        WriteStreamResponse,
     },
 };
 use futures_util::{FutureExt, Stream, StreamExt};

@@ -9,15 +9,17 @@ use std::{
 };
 
 use boss_proto::{
+    encoded::{DeleteResponse, WriteResponse},
     key::Key,
     limits::{COMMAND_BYTES_MAX, COMMAND_OPERATIONS_MAX, STREAM_WRITES_IN_FLIGHT_MAX},
     raft::v1::Operation,
-    v1::{StreamedResult, StreamedWrite, WriteRefusal, WriteStreamRequest, WriteStreamResponse, streamed_result},
+    v1::{self, StreamedResult, StreamedWrite, WriteRefusal, WriteStreamRequest, WriteStreamResponse, streamed_result},
 };
 use boss_raft::{
     ProposeError,
     state::{Outcome, View},
 };
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use prost::Message;
 
@@ -329,19 +331,25 @@ fn result(sequence: u64, return_object: bool, answer: Result<Answer, Error>) -> 
         Err(error) => (Err(error), Vec::new()),
     };
     let (revision, outcome) = match reply {
-        Ok(Reply::Written(mut response)) => {
-            response.object = response.object.filter(|_| return_object);
-            (response.revision, Told::Written(response))
-        }
-        Ok(Reply::Deleted(mut response)) => {
-            response.object = response.object.filter(|_| return_object);
-            (response.revision, Told::Deleted(response))
-        }
+        Ok(Reply::Written(WriteResponse { object, revision })) => match shown(object, return_object) {
+            Ok(object) => (revision, Told::Written(v1::WriteResponse { object, revision })),
+            Err(error) => (0, refused(error)),
+        },
+        Ok(Reply::Deleted(DeleteResponse { object, revision, gone })) => match shown(object, return_object) {
+            Ok(object) => (revision, Told::Deleted(v1::DeleteResponse { object, revision, gone })),
+            Err(error) => (0, refused(error)),
+        },
         Ok(Reply::Txn(response)) => (response.revision, Told::Txn(response)),
         Ok(Reply::Collected(_)) => (0, refused(Error::BadMessage("the answer is to another question".to_owned()))),
         Err(error) => (0, refused(error)),
     };
     StreamedResult { sequence, revision, outcome: Some(outcome), warnings }
+}
+
+/// Most streams do not ask for their objects, so that these are read again only here.
+fn shown(object: Bytes, return_object: bool) -> Result<Option<v1::Object>, Error> {
+    let bad = |error| Error::BadMessage(format!("a written object cannot be read: {error}"));
+    return_object.then(|| v1::Object::decode(object).map_err(bad)).transpose()
 }
 
 fn refused(error: Error) -> streamed_result::Outcome {

@@ -1,13 +1,14 @@
 //! Writes and their answers as messages: what comes in, what is forwarded, what goes out. Knows no rules.
 
 use boss_proto::{
+    encoded::{DeleteResponse, WriteResponse},
     ids::Revision,
     key::Key,
     raft::v1::{Operation, operation::Action as Proposed},
     v1::{
-        ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, DeleteResponse,
-        GetResponse, PatchRequest, StreamedWrite, TxnRequest, TxnResponse, TxnResult, UpdateRequest, WriteResponse,
-        streamed_write, txn_result::Result as Told,
+        self, ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest,
+        GetResponse, PatchRequest, StreamedWrite, TxnRequest, TxnResponse, TxnResult, UpdateRequest, streamed_write,
+        txn_result::Result as Told,
     },
 };
 use boss_raft::state::{Part, Record};
@@ -56,11 +57,11 @@ impl From<Reply> for Answer {
 
 impl Reply {
     pub(super) fn written(record: &Record, revision: Revision, show: bool) -> Self {
-        Self::Written(WriteResponse { object: show.then(|| record.object.clone()), revision: revision.0 })
+        Self::Written(WriteResponse { object: shown(record, show), revision: revision.0 })
     }
 
     pub(super) fn deleted(record: &Record, revision: Revision, gone: bool, show: bool) -> Self {
-        Self::Deleted(DeleteResponse { object: show.then(|| record.object.clone()), revision: revision.0, gone })
+        Self::Deleted(DeleteResponse { object: shown(record, show), revision: revision.0, gone })
     }
 
     pub(super) fn txn(succeeded: bool, revision: Revision, parts: Vec<Part>) -> Self {
@@ -92,11 +93,16 @@ impl Reply {
     }
 }
 
+/// The object as it is stored: who forwards the answer never looks into it.
+fn shown(record: &Record, show: bool) -> Bytes {
+    if show { record.encoded.clone() } else { Bytes::new() }
+}
+
 fn told(part: Part, revision: u64) -> Told {
     match part {
-        Part::Written(record) => Told::Written(WriteResponse { object: Some(record.object.clone()), revision }),
+        Part::Written(record) => Told::Written(v1::WriteResponse { object: Some(record.object.clone()), revision }),
         Part::Deleted { record, gone } => {
-            Told::Deleted(DeleteResponse { object: Some(record.object.clone()), revision, gone })
+            Told::Deleted(v1::DeleteResponse { object: Some(record.object.clone()), revision, gone })
         }
         Part::Read(record) => Told::Got(GetResponse { object: record.map(|record| record.object.clone()), revision }),
     }
