@@ -166,6 +166,7 @@ impl App {
                 peers: peers.clone(),
                 turns: turns.clone(),
                 clock: clock.clone(),
+                tasks: groups.all.clone(),
             }),
             reads: Reads::new(raft.clone(), authenticator.clone(), clock, &groups.serving),
             raft: raft.clone(),

@@ -1,9 +1,11 @@
 //! Every write's way to the log: admitted here when this server leads, else passed on to the leader once, with the
 //! caller's own credential. Knows no transport of callers.
 
+mod arriving;
 mod error;
 mod forwarding;
 mod incarnation;
+mod lanes;
 mod peers;
 mod stream;
 mod streaming;
@@ -11,7 +13,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
-use boss_base::clock::Clock;
+use boss_base::{clock::Clock, tasks::Tasks};
 use boss_proto::{
     ids::{ServerId, Uid},
     key::Key,
@@ -24,6 +26,7 @@ use boss_raft::{
     types::COMMAND_FORMAT,
 };
 
+use self::lanes::Lanes;
 pub use self::{
     error::Error,
     incarnation::{OfIncarnation, check_incarnation},
@@ -54,6 +57,7 @@ struct Shared {
     raft: Handle,
     authenticator: Authenticator,
     peers: Peers,
+    lanes: Lanes,
     turns: Turns,
     clock: Arc<dyn Clock>,
     policies: Policies,
@@ -73,6 +77,8 @@ pub struct Parts {
     pub turns: Turns,
     /// For deadlines.
     pub clock: Arc<dyn Clock>,
+    /// The streams to the leader end with them: the last of all.
+    pub tasks: Tasks,
 }
 
 /// What to do about one attempt.
@@ -94,8 +100,10 @@ impl Writes {
     /// The door for all writes of this server.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { id, raft, authenticator, peers, turns, clock } = parts;
-        Self(Arc::new(Shared { id, raft, authenticator, peers, turns, clock, policies: Policies::default() }))
+        let Parts { id, raft, authenticator, peers, turns, clock, tasks } = parts;
+        let lanes = Lanes::new(id, peers.clone(), tasks);
+        let policies = Policies::default();
+        Self(Arc::new(Shared { id, raft, authenticator, peers, lanes, turns, clock, policies }))
     }
 
     /// Does one write of an authenticated caller, wherever the leader is.

@@ -91,6 +91,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Door::Identity),
     ("/boss.peer.v1.Forward/Write", Door::Server),
     ("/boss.peer.v1.Forward/WriteStream", Door::Server),
+    ("/boss.peer.v1.Forward/Writes", Door::Server),
     ("/boss.peer.v1.Forward/Heartbeats", Door::Server),
     ("/boss.peer.v1.Forward/Locate", Door::Server),
     ("/boss.peer.v1.Forward/Logs", Door::Server),

@@ -5,10 +5,11 @@ use std::{pin::Pin, sync::Arc};
 use boss_proto::{
     ids::{NodeName, ServerId},
     peer::v1::{
-        DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedStreamWrites, ForwardedWrite, HeartbeatBatch,
-        HeartbeatConfirmation, LocateRequest, LocateResponse, RenewServerRequest, RenewServerResponse, SignNodeRequest,
-        SignNodeResponse, SignServerRequest, SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse,
-        forward_server::Forward, forwarded_stream_writes::Body,
+        DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedOutcomes, ForwardedStreamWrites,
+        ForwardedWrite, ForwardedWrites, HeartbeatBatch, HeartbeatConfirmation, LocateRequest, LocateResponse,
+        RenewServerRequest, RenewServerResponse, SignNodeRequest, SignNodeResponse, SignServerRequest,
+        SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward,
+        forwarded_stream_writes::Body,
     },
     v1::{LogRecord, ServerStatus, WriteStreamResponse},
 };
@@ -67,6 +68,21 @@ impl Forward for ForwardService {
     type HeartbeatsStream = Answers<HeartbeatConfirmation>;
     type LogsStream = Answers<LogRecord>;
     type WriteStreamStream = Answers<WriteStreamResponse>;
+    type WritesStream = Answers<ForwardedOutcomes>;
+
+    async fn writes(
+        &self,
+        request: Request<Streaming<ForwardedWrites>>,
+    ) -> Result<Response<Self::WritesStream>, Status> {
+        let CallingServer(caller) = calling_server(&request)?;
+        let writes = request.into_inner().map(move |message| match message {
+            Ok(writes) if writes.from_server == caller.0 => Ok(writes),
+            Ok(_) => Err(writes::Error::BadMessage("the writes are of another server than the connection".to_owned())),
+            Err(status) => Err(writes::Error::BadMessage(format!("the stream broke off: {}", status.message()))),
+        });
+        let answers = self.0.writes.handle_forwarded_many(writes);
+        Ok(Response::new(Box::pin(answers.map(|answer| answer.map_err(|error| to_status(&error.into()))))))
+    }
 
     async fn write_stream(
         &self,

@@ -77,3 +77,36 @@ async fn writes_go_on_when_the_leader_stops() {
     get(&mut cluster.admin(follower), key("Pod", "default", "before")).await.unwrap();
     tokio::time::timeout(PATIENCE, running.ended).await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_come_together_at_a_follower_each_get_their_own_answer() {
+    let cluster = Cluster::start(3).await;
+    let follower = (leader(&cluster).await + 1) % 3;
+    let admin = cluster.registry(follower, Some(cluster.token("admin", &["system:admins"])));
+    let bob = cluster.registry(follower, Some(cluster.token("bob", &[])));
+    let calls = (0..200).map(|number| {
+        // Every fourth caller has no right, and every fifth name is taken by another call.
+        let mut registry = if number % 4 == 3 { bob.clone() } else { admin.clone() };
+        async move {
+            let name = format!("p-{}", if number % 5 == 4 { number - 4 } else { number });
+            (number, name.clone(), create(&mut registry, pod(&name, "")).await)
+        }
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    let mut made = std::collections::HashSet::new();
+    for (number, name, answer) in answers {
+        match answer {
+            Ok(response) => {
+                let object = response.object.unwrap();
+                assert!(number % 4 != 3, "bob made {name}");
+                assert_eq!(object.metadata().unwrap().name, name, "the answer is another call's");
+                assert!(made.insert(name));
+            }
+            Err(status) if number % 4 == 3 => assert_eq!(info(&status).reason, "FORBIDDEN", "{status:?}"),
+            Err(status) => assert_eq!(info(&status).reason, "ALREADY_EXISTS", "{name}: {status:?}"),
+        }
+    }
+    let names =
+        (0..200).filter(|number| number % 4 != 3).map(|number| if number % 5 == 4 { number - 4 } else { number });
+    assert_eq!(made.len(), names.collect::<std::collections::HashSet<_>>().len());
+}
