@@ -9,6 +9,7 @@ pub mod files;
 pub mod fuzz;
 pub mod jwt;
 pub mod pki;
+pub mod sealing;
 pub mod signals;
 pub mod tasks;
 pub mod telemetry;

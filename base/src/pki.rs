@@ -24,7 +24,7 @@ use crate::clock::{Clock, SystemClock};
 /// An authority lives long: replacing it touches every machine.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Certificates begin a little in the past, for machines whose clocks are behind.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A certificate cannot be made.
 #[derive(Debug, thiserror::Error)]

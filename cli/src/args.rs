@@ -11,6 +11,7 @@ mod node;
 mod policy;
 mod read;
 mod snapshot;
+mod token;
 mod write;
 
 use std::{path::PathBuf, time::Duration};
@@ -28,6 +29,7 @@ pub use self::{
     policy::{Policy, TestPolicy},
     read::{Describe, Events, Get, Logs, Selection, Watch},
     snapshot::{RestoreSnapshot, Snapshot},
+    token::{RevokeSubject, RevokeToken, Tokens},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
 };
 use crate::failure::EXIT_CODES;
@@ -106,6 +108,11 @@ pub enum Command {
     /// Policies, without a cluster
     #[command(subcommand)]
     Policy(Policy),
+    /// Bearer tokens
+    #[command(subcommand)]
+    Token(Tokens),
+    /// End the credential that the context uses
+    Logout,
     /// Put load on the cluster and show what it makes of it
     Bench(Bench),
     /// The clusters that you work with

@@ -29,6 +29,7 @@ mod patch;
 mod policy;
 mod snapshot;
 mod target;
+mod token;
 mod txn;
 mod version;
 mod watch;
@@ -62,6 +63,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Certs(args) => certs::run(args, global).await,
         Command::Node(args) => node::run(args, global).await,
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
+        Command::Token(args) => token::run(args, &Session::open(global)?).await,
+        Command::Logout => token::logout(&Session::open(global)?).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
         Command::Policy(args) => policy::run(args),

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 mod certificate;
 mod config_map;
 mod control_plane;
+mod credentials;
 mod describe;
 mod event;
 mod namespace;
@@ -122,6 +123,10 @@ fn cells(object: &v1::Object, format: Format, now: u64) -> Vec<String> {
         Some(Body::LimitRange(range)) => quota::limit_cells(range, now),
         Some(Body::AdmissionPolicy(policy)) => policy::cells(policy, wide, now),
         Some(Body::AuditHead(head)) => policy::head_cells(head, wide, now),
+        Some(Body::Secret(secret)) => credentials::secret_cells(secret, now),
+        Some(Body::SigningKey(key)) => credentials::signing_key_cells(key, now),
+        Some(Body::SealingKey(key)) => credentials::sealing_key_cells(key, now),
+        Some(Body::Revocation(revocation)) => credentials::revocation_cells(revocation, wide, now),
         Some(Body::ServiceAccount(account)) => namespace::account_cells(account, now),
         Some(Body::Role(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),
         Some(Body::ClusterRole(role)) => rbac::role_cells(role.metadata.as_ref(), &role.rules, now),

@@ -13,6 +13,7 @@ mod informer;
 mod members;
 mod servers;
 mod session;
+mod tokens;
 pub mod watch;
 mod write_stream;
 mod writes;

@@ -31,12 +31,20 @@ pub enum Kind {
     Pod,
     /// How much a namespace may hold.
     ResourceQuota,
+    /// Credentials that count no more.
+    Revocation,
     /// Who may do what in one namespace.
     Role,
     /// Gives a role to subjects in one namespace.
     RoleBinding,
+    /// A key that wraps the keys of secrets.
+    SealingKey,
+    /// Values that only some may see.
+    Secret,
     /// An identity for programs.
     ServiceAccount,
+    /// A key that signs tokens.
+    SigningKey,
 }
 
 struct Names {
@@ -48,7 +56,7 @@ struct Names {
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 20] = [
         Kind::AdmissionPolicy,
         Kind::AuditHead,
         Kind::CertificateSigningRequest,
@@ -62,9 +70,13 @@ impl Kind {
         Kind::Node,
         Kind::Pod,
         Kind::ResourceQuota,
+        Kind::Revocation,
         Kind::Role,
         Kind::RoleBinding,
+        Kind::SealingKey,
+        Kind::Secret,
         Kind::ServiceAccount,
+        Kind::SigningKey,
     ];
 
     const fn names(self) -> Names {
@@ -84,9 +96,13 @@ impl Kind {
             Kind::Node => ("Node", "nodes", &["no"], false),
             Kind::Pod => ("Pod", "pods", &["po"], true),
             Kind::ResourceQuota => ("ResourceQuota", "resourcequotas", &["quota"], true),
+            Kind::Revocation => ("Revocation", "revocations", &[], false),
             Kind::Role => ("Role", "roles", &[], true),
             Kind::RoleBinding => ("RoleBinding", "rolebindings", &[], true),
+            Kind::SealingKey => ("SealingKey", "sealingkeys", &[], false),
+            Kind::Secret => ("Secret", "secrets", &[], true),
             Kind::ServiceAccount => ("ServiceAccount", "serviceaccounts", &["sa"], true),
+            Kind::SigningKey => ("SigningKey", "signingkeys", &[], false),
         };
         Names { kind, plural, short, namespaced }
     }

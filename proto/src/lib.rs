@@ -14,6 +14,7 @@ pub mod object;
 #[cfg(feature = "policy")]
 pub mod policy;
 pub mod quantity;
+mod redacted;
 pub mod selector;
 
 #[allow(clippy::all, clippy::allow_attributes_without_reason, unreachable_pub, rustdoc::all, reason = "generated code")]

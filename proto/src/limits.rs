@@ -16,6 +16,22 @@ pub const LABELS_MAX: usize = 64;
 pub const ANNOTATIONS_BYTES_MAX: usize = 64 * 1024;
 /// A key of a config map: a file name.
 pub const CONFIG_KEY_LEN_MAX: usize = 253;
+/// Keys of a secret, in bytes of all values: what sealing adds, metadata and the object's own form must fit beside it.
+pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+/// Type of a secret.
+pub const SECRET_TYPE_LEN_MAX: usize = 128;
+/// Revocations that are kept at once. Who would need more revokes all of a subject at once.
+pub const REVOCATIONS_MAX: usize = 50_000;
+/// Why something was revoked, in a sentence.
+pub const REVOCATION_REASON_BYTES_MAX: usize = 512;
+/// The id of a token.
+pub const TOKEN_ID_LEN_MAX: usize = 128;
+/// Of tokens that servers sign: a key that signs no more must be kept for so long.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// Of tokens that servers sign when the caller does not say.
+pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3_600);
+/// Of tokens that are signed at the desk with the key of `cluster init`: as long as its certificates.
+pub const BOOTSTRAP_TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// Finalizers of one object.
 pub const FINALIZERS_MAX: usize = 16;
 /// Owners of one object.
@@ -152,6 +168,7 @@ pub const AUTHORITIES_MAX: usize = 4;
 /// A certificate request of any usual key has a tenth of this.
 pub const CERTIFICATE_REQUEST_BYTES_MAX: usize = 8 << 10;
 
+const _: () = assert!(SECRET_BYTES_MAX < OBJECT_BYTES_MAX);
 const _: () = assert!(LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
 const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);

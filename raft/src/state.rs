@@ -3,6 +3,7 @@
 
 pub mod annotations;
 pub mod apply;
+pub mod credentials;
 mod decide;
 pub mod digest;
 pub mod feasible;

@@ -14,6 +14,8 @@ mod node_restriction;
 mod owners;
 mod policies;
 mod refusal;
+mod revocations;
+mod secrets;
 mod txn;
 mod validate;
 
@@ -28,7 +30,7 @@ use boss_proto::{
     raft::v1::{self as log, Admitted, Caller, Operation, PolicyResult, operation::Action as Proposed},
     v1::{self, Object, Preconditions, RequestId},
 };
-use boss_raft::state::{Record, View, rbac::Attributes};
+use boss_raft::state::{Record, View, credentials::ends_own, rbac::Attributes};
 use prost::Message;
 
 pub use self::{
@@ -42,7 +44,10 @@ use self::{
     limits::{Limits, asks_otherwise},
     policies::Asked,
 };
-use crate::auth::{Identity, SERVERS_GROUP};
+use crate::{
+    auth::{Identity, SERVERS_GROUP},
+    sealing::Vault,
+};
 
 /// Namespace of objects whose manifest names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -115,10 +120,13 @@ pub struct Stamp<'a> {
     pub attempt: u32,
     /// Rules of the cluster's own, compiled.
     pub policies: &'a Policies,
+    /// Opens secrets that are changed, and seals what is proposed.
+    pub vault: &'a Vault,
 }
 
 /// Makes the operation that is proposed, or says why not.
 pub fn admit(view: &View, identity: &Identity, write: Write, stamp: Stamp<'_>) -> Result<Operation, Refusal> {
+    check_credential(view, identity)?;
     let request_id = checks::request_id(write.request_id().cloned())?;
     // A dry run must neither find nor leave an effect.
     let request_id = request_id.filter(|_| !write.is_dry_run());
@@ -140,8 +148,14 @@ pub fn warnings(operation: &Operation) -> Vec<String> {
     warned.map(|found| format!("policy {}: {}", found.policy, found.message)).take(POLICY_WARNINGS_MAX).collect()
 }
 
+/// Whether the caller's credential counts at this view.
+pub fn check_credential(view: &View, identity: &Identity) -> Result<(), Refusal> {
+    view.check_credential(identity.shown()).map_err(Refusal::Withdrawn)
+}
+
 /// Whether the caller may do this; the default is no.
 pub fn authorize(view: &View, identity: &Identity, attributes: &Attributes<'_>) -> Result<(), Refusal> {
+    check_credential(view, identity)?;
     let decision = view.authorize(&identity.caller(), attributes);
     if decision.allowed { Ok(()) } else { Err(Refusal::Forbidden { reason: decision.reason.to_string() }) }
 }
@@ -195,7 +209,10 @@ impl Case<'_> {
             names::generate(self, object)?;
         }
         let (object, key) = take_object(object)?;
-        self.authorize(&Attributes::on("create", &key))?;
+        // Whoever may do nothing may still log out.
+        if !ends_own(self.caller, &object) {
+            self.authorize(&Attributes::on("create", &key))?;
+        }
         self.create_as(object, &key, Vec::new())
     }
 
@@ -215,6 +232,7 @@ impl Case<'_> {
         let limits = Limits::of(self.view, key);
         limits.fill(&mut object);
         self.mutate(policy::Operation::Create, key, &mut object, None)?;
+        self.fill_revocation(&mut object, None);
         validate::new_object(&object, &mut report);
         limits.check(&object, &mut report);
         owners::check(self, None, &object, &mut report)?;
@@ -222,6 +240,7 @@ impl Case<'_> {
         report.finish()?;
         escalation::check(self.view, self.identity, &object)?;
         self.judge(Asked { operation: policy::Operation::Create, key, object: Some(&object), old: None })?;
+        self.seal(&mut object, None)?;
         self.check_size(&object)?;
         let action = Proposed::Create(log::Create { object: Some(object) });
         Ok(self.operation(key, None, None, action))
@@ -236,7 +255,8 @@ impl Case<'_> {
 
     /// The rest of an update, once the caller has the right to it.
     fn update_as(&self, mut object: Object, key: &Key, manager: &merged::Manager<'_>) -> Result<Operation, Refusal> {
-        let stored = self.view.get(key);
+        let stored = self.stored(key)?;
+        let stored = stored.as_ref();
         let mut report = Report::default();
         let preconditions = metadata::take_preconditions(&mut object, &mut report);
         defaults::fill(&mut object);
@@ -244,6 +264,7 @@ impl Case<'_> {
         let old = stored.map(|stored| &stored.object);
         limits.fill_changed(old, &mut object);
         self.mutate(policy::Operation::Update, key, &mut object, old)?;
+        self.fill_revocation(&mut object, stored.map(|stored| &stored.object));
         validate::new_object(&object, &mut report);
         // A pod that was created before its range stays as it is.
         if stored.is_none_or(|stored| asks_otherwise(&stored.object, &object)) {
@@ -258,6 +279,7 @@ impl Case<'_> {
         escalation::check(self.view, self.identity, &object)?;
         self.judge(Asked { operation: policy::Operation::Update, key, object: Some(&object), old })?;
         self.own_fields(stored.map(|stored| &**stored), &mut object, manager)?;
+        self.seal(&mut object, stored.map(|stored| &**stored))?;
         self.check_size(&object)?;
         let any_revision = !self.notes.borrow().asked_policies
             && self.identity.node().is_none()

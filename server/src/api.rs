@@ -12,6 +12,7 @@ mod forward;
 mod health;
 mod join;
 mod registry;
+mod tokens;
 
 pub use self::{
     auth::AuthService,
@@ -22,6 +23,7 @@ pub use self::{
     health::HealthService,
     join::JoinService,
     registry::RegistryService,
+    tokens::TokensService,
 };
 #[cfg(any(test, fuzzing))]
 pub use registry::fuzz_requests;

@@ -25,7 +25,7 @@ use crate::{
         self,
         gate::{Gate, Side},
     },
-    auth::Authenticator,
+    auth::{Authenticator, Ends},
     certificates::keeper::Keeper,
     config::Config,
     controllers,
@@ -35,6 +35,7 @@ use crate::{
     members::{self, Members},
     metric_definitions,
     reads::Reads,
+    sealing::Vault,
     sessions::{self, Sessions},
     turns::Turns,
     writes::{self, Peers, Writes},
@@ -125,11 +126,15 @@ impl App {
         let identity = identity::load(&config, &*clock)?;
         let token_keys = identity::load_token_keys(&config)?;
         let (signer, welcome) = (identity::load_signer(&config)?, identity::welcome(&config)?);
+        let vault = Vault::load(config.cluster_id.clone(), config.sealing_keys.clone())?;
+        vault.reload_on_change(&groups.all);
         let bound = Bound::bind(config.listen, &identity).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
         let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
         let raft = start_raft(&config, dialer.clone(), clock.clone(), groups.all.clone()).await?;
-        let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone());
+        let registry = raft.clone();
+        let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone())
+            .asking(move || registry.view());
         let peers = Peers::new(raft.clone(), dialer, config.members.clone());
         let sessions = Sessions::new(sessions::Parts {
             handle: raft.clone(),
@@ -165,10 +170,13 @@ impl App {
                 authenticator: authenticator.clone(),
                 peers: peers.clone(),
                 turns: turns.clone(),
+                vault: vault.clone(),
                 clock: clock.clone(),
                 tasks: groups.all.clone(),
             }),
-            reads: Reads::new(raft.clone(), authenticator.clone(), clock, &groups.serving),
+            reads: Reads::new(raft.clone(), authenticator.clone(), vault.clone(), clock.clone(), &groups.serving),
+            clock,
+            vault,
             raft: raft.clone(),
             peers,
             sessions: sessions.clone(),
@@ -208,9 +216,16 @@ impl App {
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         let members = raft.clone();
         let may_call = move |id, headers: &HeaderMap| may_call(&members, id, headers);
+        let ends = Ends::default();
+        groups.serving.spawn("credential-ends", OnExit::StopProcess, {
+            let (ends, raft, token) = (ends.clone(), raft.clone(), groups.serving.token());
+            async move {
+                token.run_until_cancelled(ends.follow(raft)).await;
+            }
+        });
         let servers_gate = gate(Side::Servers).asking(Arc::new(may_call));
         serve_peers(&groups.peering, bound.peer, servers_gate, &services);
-        serve_clients(&groups.serving, bound.api, gate(Side::Clients), &services);
+        serve_clients(&groups.serving, bound.api, gate(Side::Clients).cutting(ends), &services);
         let probes = Probes::new(
             raft.clone(),
             environment.metrics.clone().map(|metrics| (metrics, gauges)),
@@ -225,6 +240,8 @@ impl App {
             clock: environment.clock,
             tasks: groups.leading.clone(),
             sessions,
+            vault: services.vault.clone(),
+            peers: services.peers.clone(),
         });
         tracing::info!(
             id = %config.id, cluster = %config.cluster_id, api = %config.listen.api, peer = %config.listen.peer,

@@ -4,15 +4,18 @@
 mod authenticator;
 mod cache;
 mod certificate;
+mod ends;
 mod identity;
 pub mod node_authorizer;
 mod token;
 
 pub use authenticator::Authenticator;
 pub use certificate::{Principal, Problem as CertificateProblem};
+pub use ends::Ends;
 pub use identity::{Identity, Method, Role};
 
 use boss_base::jwt;
+use boss_raft::state::credentials::Withdrawn;
 
 /// Everyone who proved who they are is in it.
 pub const AUTHENTICATED_GROUP: &str = "system:authenticated";
@@ -43,9 +46,18 @@ pub enum Error {
     /// The certificate is of our authority, but not for this use.
     #[error("the client certificate is refused: {0}")]
     Certificate(CertificateProblem),
+    /// The credential was good and was revoked, or what it is bound to is gone.
+    #[error("{0}")]
+    Withdrawn(Withdrawn),
     /// The credential was good and has ended.
     #[error("the {0} has expired")]
     Expired(Method),
+}
+
+/// The uid under which a service account's requests and revocations are known.
+#[must_use]
+pub fn service_account_uid(object_uid: &str) -> String {
+    format!("serviceaccount:{object_uid}")
 }
 
 /// A name or group that only Boss gives, in a credential of a user.

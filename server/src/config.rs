@@ -87,6 +87,8 @@ pub struct Config {
     pub ca_key: Option<PathBuf>,
     /// How long certificates are good that this server signs.
     pub lifetimes: Lifetimes,
+    /// The keys that seal secrets; without them this server can neither store nor show one.
+    pub sealing_keys: Option<PathBuf>,
     /// How fast a lost leader is replaced.
     pub profile: ElectionProfile,
     /// How a leader makes sure that it still leads before it answers a read.
@@ -144,6 +146,7 @@ struct Raw {
     token_keys: Vec<PathBuf>,
     ca_key: Option<PathBuf>,
     lifetimes: Option<Lifetimes>,
+    sealing_keys: Option<PathBuf>,
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
     disk_reserve_bytes: Option<u64>,
@@ -183,6 +186,9 @@ impl Raw {
         let ca_key = pki.text("ca_key", problems).map(path);
         let lifetimes = read_lifetimes(&mut pki, problems);
         pki.finish(problems);
+        let mut sealing = root.section("sealing", problems);
+        let sealing_keys = sealing.text("keys", problems).map(path).or_else(handed_out_keys);
+        sealing.finish(problems);
 
         let (profile, reads) = read_raft(&mut root, args, problems);
         let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
@@ -203,6 +209,7 @@ impl Raw {
             token_keys,
             ca_key,
             lifetimes,
+            sealing_keys,
             profile,
             reads,
             disk_reserve_bytes,
@@ -223,6 +230,7 @@ impl Raw {
             token_keys: self.token_keys,
             ca_key: self.ca_key,
             lifetimes: self.lifetimes?,
+            sealing_keys: self.sealing_keys,
             profile: self.profile?,
             reads: self.reads?,
             disk_reserve_bytes: self.disk_reserve_bytes?,
@@ -231,6 +239,12 @@ impl Raw {
             log_format: self.log_format?,
         })
     }
+}
+
+/// What a service manager hands to the server alone (`LoadCredential=boss-sealing-keys:...` of systemd).
+fn handed_out_keys() -> Option<PathBuf> {
+    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("boss-sealing-keys");
+    path.exists().then_some(path)
 }
 
 fn read_id(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<ServerId> {
@@ -342,6 +356,14 @@ fn check_relations(config: &Raw, problems: &mut Problems) {
     {
         check_private("pki.ca_key", key, problems);
     }
+    if let Some(keys) = &config.sealing_keys {
+        if check_readable("sealing.keys", keys, problems) {
+            check_private("sealing.keys", keys, problems);
+        }
+        if config.data_dir.as_ref().is_some_and(|data| is_inside(keys, data)) {
+            problems.add("sealing.keys", "lies in the data folder: whoever copies that must not get the keys with it");
+        }
+    }
     for (index, key) in config.token_keys.iter().enumerate() {
         check_readable(&format!("tokens.keys[{index}]"), key, problems);
     }
@@ -385,6 +407,11 @@ fn check_readable(at: &str, path: &Path, problems: &mut Problems) -> bool {
             false
         }
     }
+}
+
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let absolute = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    absolute(path).starts_with(absolute(folder))
 }
 
 fn check_private(at: &str, path: &Path, problems: &mut Problems) {

@@ -12,9 +12,12 @@ mod lost_pods;
 mod membership;
 mod namespaces;
 mod node_health;
+mod revocations;
 mod scheduling;
+mod sealing;
+mod signing_keys;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
@@ -39,9 +42,12 @@ use self::{
     membership::Membership,
     namespaces::Namespaces,
     node_health::NodeHealth,
+    revocations::Revocations,
     scheduling::Scheduling,
+    sealing::Sealing,
+    signing_keys::SigningKeys,
 };
-use crate::sessions::Sessions;
+use crate::{sealing::Vault, sessions::Sessions, writes::Peers};
 
 /// What the controllers stand on.
 pub struct Parts {
@@ -53,6 +59,10 @@ pub struct Parts {
     pub tasks: Tasks,
     /// What was heard of the nodes.
     pub sessions: Arc<Sessions>,
+    /// Seals keys and secrets.
+    pub vault: Vault,
+    /// The other servers.
+    pub peers: Peers,
 }
 
 /// What a controller is made from in one term.
@@ -62,6 +72,8 @@ struct Kit {
     sessions: Arc<Sessions>,
     events: Recorder,
     handle: Handle,
+    vault: Vault,
+    peers: Peers,
 }
 
 /// Starts every controller. Each waits until this server leads.
@@ -75,6 +87,9 @@ pub fn start(parts: &Parts) {
     parts.spawn(&events, |kit| Namespaces::new(kit.leader));
     parts.spawn(&events, |kit| Garbage::new(kit.leader, kit.events));
     parts.spawn(&events, |kit| EventWriter::new(kit.leader, kit.events));
+    parts.spawn(&events, |kit| Sealing::new(kit.leader, kit.handle, kit.clock, kit.vault, kit.peers));
+    parts.spawn(&events, |kit| SigningKeys::new(kit.leader, kit.clock, kit.vault));
+    parts.spawn(&events, |kit| Revocations::new(kit.leader, kit.clock));
     parts.spawn(&events, |kit| EventRetention::new(kit.leader, kit.clock));
 }
 
@@ -82,6 +97,7 @@ impl Parts {
     fn spawn<C: Controller>(&self, events: &Recorder, make: fn(Kit) -> C) {
         let (handle, clock, sessions) = (self.handle.clone(), self.clock.clone(), self.sessions.clone());
         let (events, raft) = (events.clone(), self.handle.clone());
+        let (vault, peers) = (self.vault.clone(), self.peers.clone());
         let make = move |term| {
             let leader = Leader::new(handle.clone(), term, C::NAME);
             make(Kit {
@@ -90,6 +106,8 @@ impl Parts {
                 sessions: sessions.clone(),
                 events: events.clone(),
                 handle: raft.clone(),
+                vault: vault.clone(),
+                peers: peers.clone(),
             })
         };
         let run = driver::run(self.handle.leadership(), self.clock.clone(), self.tasks.token(), make);

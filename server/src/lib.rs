@@ -14,6 +14,7 @@ pub mod auth;
 mod certificates;
 pub mod members;
 pub mod reads;
+pub mod sealing;
 pub mod turns;
 pub mod writes;
 

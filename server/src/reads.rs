@@ -28,6 +28,7 @@ use boss_raft::{
     state::{Record, View, rbac::Attributes},
 };
 
+use bytes::Bytes;
 use metrics::Counter;
 
 use self::{contact::Contact, open::OpenWatches, pages::Pages, watch::Departures};
@@ -40,6 +41,7 @@ pub use self::{
 use crate::{
     admission::{Refusal, authorize},
     auth::{Authenticator, Identity, node_authorizer},
+    sealing::Vault,
 };
 
 /// How fresh an answer must be.
@@ -69,6 +71,7 @@ pub struct Reads(Arc<Shared>);
 struct Shared {
     raft: Handle,
     authenticator: Authenticator,
+    vault: Vault,
     pages: Pages,
     contact: Contact,
     watches: OpenWatches,
@@ -79,10 +82,11 @@ struct Shared {
 impl Reads {
     /// The door for all reads of this server.
     #[must_use]
-    pub fn new(raft: Handle, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: &Tasks) -> Self {
+    pub fn new(raft: Handle, authenticator: Authenticator, vault: Vault, clock: Arc<dyn Clock>, tasks: &Tasks) -> Self {
         let shared = Arc::new(Shared {
             raft,
             authenticator,
+            vault,
             pages: Pages::new(clock.clone()),
             contact: Contact::new(clock),
             watches: OpenWatches::default(),
@@ -145,6 +149,11 @@ impl Reads {
             .map_err(|reason| Refusal::Forbidden { reason })?;
         let record = record.ok_or(Error::NotFound { key })?;
         Ok((shown(&view, record, revision), revision))
+    }
+
+    /// The object's encoding for a caller who has read it: a secret in clear text.
+    pub fn shown(&self, record: &Record) -> Result<Bytes, Error> {
+        self.0.vault.shown(record).map_err(|error| Refusal::from(error).into())
     }
 }
 

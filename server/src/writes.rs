@@ -37,6 +37,7 @@ use crate::{
     admission::{self, Collection, Policies, Stamp, Write},
     auth::{Authenticator, Identity},
     metric_definitions as metric,
+    sealing::Vault,
     turns::Turns,
 };
 
@@ -59,6 +60,7 @@ struct Shared {
     peers: Peers,
     lanes: Lanes,
     turns: Turns,
+    vault: Vault,
     clock: Arc<dyn Clock>,
     policies: Policies,
 }
@@ -75,6 +77,8 @@ pub struct Parts {
     pub peers: Peers,
     /// Forwarded writes wait here for their turn; those of this server's own callers did at the gate.
     pub turns: Turns,
+    /// Seals secrets before they are proposed.
+    pub vault: Vault,
     /// For deadlines.
     pub clock: Arc<dyn Clock>,
     /// The streams to the leader end with them: the last of all.
@@ -100,10 +104,10 @@ impl Writes {
     /// The door for all writes of this server.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { id, raft, authenticator, peers, turns, clock, tasks } = parts;
+        let Parts { id, raft, authenticator, peers, turns, vault, clock, tasks } = parts;
         let lanes = Lanes::new(id, peers.clone(), tasks);
         let policies = Policies::default();
-        Self(Arc::new(Shared { id, raft, authenticator, peers, lanes, turns, clock, policies }))
+        Self(Arc::new(Shared { id, raft, authenticator, peers, lanes, turns, vault, clock, policies }))
     }
 
     /// Does one write of an authenticated caller, wherever the leader is.
@@ -173,7 +177,7 @@ impl Writes {
                 // Somebody has the generated name: another one may be free.
                 Some(Outcome::Rejected(Rejection::AlreadyExists { .. })) if generates_name(write) => {}
                 Some(outcome) => {
-                    let reply = reply(outcome, key, true)?;
+                    let reply = self.reply(outcome, key, true)?;
                     return Ok(Attempt::done(Answer { reply, warnings }));
                 }
                 None => return Err(Error::Unknown { retryable: write.is_repeatable() }),
@@ -192,7 +196,8 @@ impl Writes {
 
     fn stamp(&self, attempt: usize) -> Stamp<'_> {
         let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-        Stamp { uid: &Uid::random, now_ms: self.0.clock.unix_millis(), attempt, policies: &self.0.policies }
+        let Shared { vault, policies, .. } = &*self.0;
+        Stamp { uid: &Uid::random, now_ms: self.0.clock.unix_millis(), attempt, vault, policies }
     }
 
     /// Has the operations ordered and applied, or only looked at.
@@ -238,10 +243,23 @@ impl Writes {
                 }
                 Outcome::Rejected(Rejection::NotFound | Rejection::UidMismatch { .. }) => {}
                 Outcome::Readmit => more = true,
-                other => return reply(other, Some(key), true).map(Attempt::done),
+                other => return self.reply(other, Some(key), true).map(Attempt::done),
             }
         }
         Ok(Attempt::done(Reply::Collected(DeleteCollectionResponse { items, more, revision: last.0 })))
+    }
+}
+
+impl Writes {
+    /// The answer to an outcome; with the object in it only if `show`.
+    fn reply(&self, outcome: Outcome, key: Option<Key>, show: bool) -> Result<Reply, Error> {
+        match outcome {
+            Outcome::Written { record, revision } => Ok(Reply::written(&record, revision, show)),
+            Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone, show)),
+            Outcome::Txn { succeeded, revision, results } => Reply::txn(&self.0.vault, succeeded, revision, results),
+            Outcome::Readmit => Err(Error::Unsettled),
+            Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection: Box::new(rejection) }),
+        }
     }
 }
 
@@ -249,15 +267,4 @@ fn generates_name(write: &Write) -> bool {
     let Write::Create(request) = write else { return false };
     let metadata = request.object.as_ref().and_then(boss_proto::v1::Object::metadata);
     metadata.is_some_and(|metadata| metadata.name.is_empty() && !metadata.generate_name.is_empty())
-}
-
-/// The answer to an outcome; with the object in it only if `show`.
-fn reply(outcome: Outcome, key: Option<Key>, show: bool) -> Result<Reply, Error> {
-    match outcome {
-        Outcome::Written { record, revision } => Ok(Reply::written(&record, revision, show)),
-        Outcome::Deleted { record, revision, gone } => Ok(Reply::deleted(&record, revision, gone, show)),
-        Outcome::Txn { succeeded, revision, results } => Ok(Reply::txn(succeeded, revision, results)),
-        Outcome::Readmit => Err(Error::Unsettled),
-        Outcome::Rejected(rejection) => Err(Error::Rejected { key, rejection: Box::new(rejection) }),
-    }
 }

@@ -31,6 +31,8 @@ mod partial_writes;
 mod past;
 #[path = "api/replicas.rs"]
 mod replicas;
+#[path = "api/revocations.rs"]
+mod revocations;
 #[path = "api/slow_watchers.rs"]
 mod slow_watchers;
 #[path = "api/start_and_stop.rs"]

@@ -23,6 +23,7 @@ use boss_raft::{
 };
 use boss_server::{
     controllers,
+    sealing::Vault,
     sessions::{self, Sessions},
     writes::Peers,
 };
@@ -57,12 +58,13 @@ impl Leader {
         handle.initialize(vec![member]).await.unwrap();
         handle.leadership().wait_for(|now| now.is_self && now.ready).await.unwrap();
         let clock = Arc::new(ManualClock::new(SystemClock.unix_millis(), 1));
+        let peers = Peers::new(handle.clone(), dialer, Vec::new());
         let sessions = Sessions::new(sessions::Parts {
             handle: handle.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
-            peers: Peers::new(handle.clone(), dialer, Vec::new()),
-            cluster_id,
+            peers: peers.clone(),
+            cluster_id: cluster_id.clone(),
             server_id: id,
         });
         controllers::start(&controllers::Parts {
@@ -70,6 +72,8 @@ impl Leader {
             clock: clock.clone(),
             tasks: tasks.clone(),
             sessions: sessions.clone(),
+            vault: Vault::load(cluster_id, None).unwrap(),
+            peers,
         });
         let (beats, inbound) = mpsc::channel(1);
         let confirmations = sessions.heartbeats(ServerId(2), ReceiverStream::new(inbound)).unwrap();

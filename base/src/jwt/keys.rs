@@ -55,6 +55,18 @@ impl SigningKey {
             .map_err(|error| unusable(format!("{}: {error}", path.display())))
     }
 
+    /// As PKCS#8 PEM, for who keeps it safe.
+    #[must_use]
+    pub fn private_pem(&self) -> String {
+        self.pair.serialize_pem()
+    }
+
+    /// The 32 bytes of its public half.
+    #[must_use]
+    pub fn public_key(&self) -> &[u8] {
+        self.pair.der_bytes()
+    }
+
     /// Its public half, for those who check.
     #[must_use]
     pub fn public_pem(&self) -> String {
@@ -92,7 +104,11 @@ impl VerifyingKey {
     /// From the public key's PEM (`PUBLIC KEY`).
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(unusable)?;
-        let key = der.as_ref().strip_prefix(&PUBLIC_DER_PREFIX).unwrap_or_default();
+        Self::from_bytes(der.as_ref().strip_prefix(&PUBLIC_DER_PREFIX).unwrap_or_default())
+    }
+
+    /// From the 32 bytes of the public key.
+    pub fn from_bytes(key: &[u8]) -> Result<Self, KeyError> {
         if key.len() != PUBLIC_KEY_LEN {
             return Err(unusable("it is no Ed25519 public key"));
         }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Answer;
+use super::{Answer, RevokeSubject};
 
 /// Show who the cluster takes you for.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +32,8 @@ pub enum Auth {
         #[arg(long, conflicts_with_all = ["verb", "resource", "name"])]
         list: bool,
     },
+    /// End all tokens and certificates of somebody so far, on every server at once
+    RevokeSubject(RevokeSubject),
     /// Show each binding that allows something, or the roles that would; exit codes as for can-i
     Explain {
         /// get, list, watch, create, update, delete, ...

@@ -39,6 +39,7 @@ pub(super) async fn run(args: args::Auth, session: &Session) -> Result<Exit, Fai
             let question = question(verb.unwrap_or_default(), &resource.unwrap_or_default(), name, namespace);
             can_i(question, session).await
         }
+        args::Auth::RevokeSubject(args) => super::token::revoke_subject(&args, session).await,
         args::Auth::Explain { verb, resource, name, all_namespaces, user, group } => {
             let question = question(verb, &resource, name, namespace(session, all_namespaces));
             let user = user.unwrap_or_default();

@@ -150,6 +150,10 @@ fn conditions(conditions: &[v1::Condition]) -> String {
 
 /// Everything but what stands above: spec, rules, subjects.
 fn contents(object: &v1::Object) -> String {
+    if let Some(Body::Secret(secret)) = &object.body {
+        let sizes = super::credentials::sizes(secret).join("\n");
+        return format!("type: {}\n{sizes}", secret.r#type);
+    }
     let mut value = manifest::to_value(object);
     if let Value::Object(fields) = &mut value {
         for field in ["apiVersion", "kind", "metadata", "status"] {

@@ -3,7 +3,8 @@
 use boss_proto::{kind::Kind, v1};
 
 use super::{
-    Format, cells, certificate, clean, config_map, control_plane, event, namespace, node, pod, policy, quota, rbac,
+    Format, cells, certificate, clean, config_map, control_plane, credentials, event, namespace, node, pod, policy,
+    quota, rbac,
 };
 
 const GAP: &str = "   ";
@@ -110,6 +111,10 @@ fn kind_headers(kind: Kind, wide: bool) -> Vec<&'static str> {
         Kind::Namespace => namespace::HEADERS,
         Kind::ServiceAccount => namespace::ACCOUNT_HEADERS,
         Kind::CertificateSigningRequest => certificate::HEADERS,
+        Kind::Secret => credentials::SECRET_HEADERS,
+        Kind::SigningKey => credentials::SIGNING_KEY_HEADERS,
+        Kind::SealingKey => credentials::SEALING_KEY_HEADERS,
+        Kind::Revocation => credentials::REVOCATION_HEADERS,
         Kind::ControlPlane => control_plane::HEADERS,
         Kind::Event => event::HEADERS,
         Kind::ConfigMap => config_map::HEADERS,

@@ -25,10 +25,16 @@ const TIMES: &[&str] = &[
     "scheduledAt",
     "runtimeReadyAt",
     "dataPlaneReadyAt",
+    "activeFrom",
+    "retiringFrom",
+    "retiredFrom",
+    "removedFrom",
+    "expiresAt",
 ];
 
 /// Maps whose keys are the user's own words, never ours.
-const USER_MAPS: &[&str] = &["labels", "annotations", "nodeSelector", "data", "binaryData", "hard", "used"];
+const USER_MAPS: &[&str] =
+    &["labels", "annotations", "nodeSelector", "data", "binaryData", "stringData", "hard", "used"];
 
 /// Reads JSON text; a field that is there twice is an error, which plain serde_json does not see.
 pub(super) fn value(text: &[u8]) -> Result<Value, Problem> {

@@ -4,6 +4,7 @@
 mod bind;
 mod control_plane;
 mod create;
+mod credentials;
 mod delete;
 mod fields;
 mod txn;
@@ -21,6 +22,7 @@ use boss_proto::{
 pub(super) use self::txn::{Plan, Step};
 use super::{
     apply::Position,
+    credentials::ends_own,
     outcome::{Outcome, Rejection},
     quota,
     rbac::Attributes,
@@ -72,6 +74,8 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
     let caller = operation.caller.as_ref().ok_or_else(|| invalid("caller", "is missing", ""))?;
     #[cfg(test)]
     super::testing::panic_if_asked(caller);
+    // Before anything about objects, and about rights: whoever calls so is nobody any more.
+    registry.check_credential(caller.into()).map_err(|withdrawn| Outcome::Rejected(Rejection::Withdrawn(withdrawn)))?;
     if let Some(Action::Txn(txn)) = &operation.action {
         return txn::examine(registry, operation, caller, txn);
     }
@@ -85,6 +89,7 @@ fn examine(registry: &Registry, at: Position, operation: &Operation) -> Refused<
     case.check_preconditions()?;
     case.check_admission()?;
     control_plane::check_writer(&case)?;
+    credentials::check(&case)?;
     act(&case)
 }
 
@@ -132,6 +137,11 @@ fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key
     let Some(attributes) = Attributes::of(operation, key) else {
         return Err(invalid("action", "is missing", ""));
     };
+    if let Some(Action::Create(create)) = &operation.action
+        && create.object.as_ref().is_some_and(|object| ends_own(caller, object))
+    {
+        return Ok(());
+    }
     let decision = registry.authorize(caller, &attributes);
     if decision.allowed { Ok(()) } else { Err(forbidden(&decision.reason)) }
 }

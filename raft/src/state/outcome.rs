@@ -7,7 +7,7 @@ use boss_proto::{
     key::Key,
 };
 
-use super::record::Record;
+use super::{credentials::Withdrawn, record::Record};
 
 /// What became of one operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +90,9 @@ pub enum Rejection {
         /// What is missing.
         reason: String,
     },
+    /// The caller's credential counts no more at this index of the log.
+    #[error("{0}")]
+    Withdrawn(Withdrawn),
     /// The pod does not fit the node by what is committed.
     #[error("{reason}")]
     Infeasible {

@@ -107,7 +107,11 @@ impl Record {
 
 /// Whether any field of the object is a slice of a buffer that the object shares with others.
 fn holds_bytes(object: &v1::Object) -> bool {
-    matches!(&object.body, Some(Body::ConfigMap(map)) if !map.binary_data.is_empty())
+    match &object.body {
+        Some(Body::ConfigMap(map)) => !map.binary_data.is_empty(),
+        Some(Body::Secret(_) | Body::SigningKey(_)) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use rpds::RedBlackTreeMapSync;
 
 use super::{
     apply::Position,
+    credentials::Revocations,
     digest::Digest,
     feasible::Used,
     history::{Event, EventId, Expired, Found, History, Interest},
@@ -74,6 +75,7 @@ pub struct Registry {
     requests: Requests,
     epochs: Epochs,
     rules: rbac::Rules,
+    revocations: Revocations,
     pub(super) revision: Revision,
     pub(super) applied: Position,
     pub(super) time_ms: u64,
@@ -267,7 +269,14 @@ impl Registry {
     /// Whether the caller has the right.
     #[must_use]
     pub fn authorize(&self, caller: &Caller, attributes: &rbac::Attributes<'_>) -> rbac::Decision {
+        if let Err(withdrawn) = self.check_credential(caller.into()) {
+            return rbac::Decision { allowed: false, reason: withdrawn.to_string().into() };
+        }
         self.rules.authorize(caller, attributes)
+    }
+
+    pub(super) fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// All roles and bindings.
@@ -352,6 +361,7 @@ impl Registry {
 
     pub(super) fn change_rules(&mut self, before: Option<&Record>, now: Option<&Record>) {
         self.rules.change(before, now);
+        self.revocations.change(before, now);
     }
 
     pub(super) fn put_event(&mut self, event: Arc<Event>) {

@@ -13,7 +13,7 @@ use boss_proto::{
 use boss_raft::state::{View, rbac::Attributes};
 use prost::Message;
 
-use super::{Case, Refusal, Stamp, checks};
+use super::{Case, Refusal, Stamp, check_credential, checks};
 use crate::auth::Identity;
 
 /// Half of an entry's bound: its own fields come on top.
@@ -36,6 +36,7 @@ pub fn collect(
     request: &DeleteCollectionRequest,
     stamp: Stamp<'_>,
 ) -> Result<Collection, Refusal> {
+    check_credential(view, identity)?;
     let caller = identity.caller();
     let notes = RefCell::default();
     let dry_run = request.dry_run;

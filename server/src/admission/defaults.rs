@@ -8,6 +8,8 @@ use boss_proto::{
 
 /// Name of a container that has none.
 const CONTAINER_NAME: &str = "main";
+/// Type of a secret that says none.
+const SECRET_TYPE: &str = "Opaque";
 
 /// Fills what is left out. What is wrong stays as it is, for validation to name.
 pub(super) fn fill(object: &mut Object) {
@@ -18,6 +20,10 @@ pub(super) fn fill(object: &mut Object) {
         }
         Some(Body::AdmissionPolicy(policy)) => policy.spec.iter_mut().for_each(fill_policy),
         Some(Body::Event(event)) => event.count = event.count.max(1),
+        Some(Body::Secret(secret)) => {
+            fill_secret(secret);
+            default(&mut secret.r#type, SECRET_TYPE);
+        }
         Some(
             Body::Namespace(_)
             | Body::ConfigMap(_)
@@ -27,6 +33,9 @@ pub(super) fn fill(object: &mut Object) {
             | Body::AuditHead(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
+            | Body::SigningKey(_)
+            | Body::SealingKey(_)
+            | Body::Revocation(_)
             | Body::Role(_)
             | Body::ClusterRole(_)
             | Body::RoleBinding(_)
@@ -39,8 +48,26 @@ pub(super) fn fill(object: &mut Object) {
 /// Writes what a manifest says as the registry says it: aliases by their names, items that have none by the usual one.
 /// Adds nothing that the manifest does not speak of.
 pub(super) fn normalize(object: &mut Object) {
-    let Some(Body::Pod(pod)) = object.body.as_mut() else { return };
-    let Some(spec) = pod.spec.as_mut() else { return };
+    match object.body.as_mut() {
+        Some(Body::Pod(pod)) => pod.spec.iter_mut().for_each(normalize_pod),
+        Some(Body::Secret(secret)) => fill_secret(secret),
+        _ => {}
+    }
+}
+
+/// Texts are another way to write bytes. What is in both is named by validation.
+fn fill_secret(secret: &mut v1::Secret) {
+    let texts = std::mem::take(&mut secret.string_data);
+    for (key, text) in texts {
+        if secret.data.contains_key(&key) {
+            secret.string_data.insert(key, text);
+        } else {
+            secret.data.insert(key, text.into());
+        }
+    }
+}
+
+fn normalize_pod(spec: &mut v1::PodSpec) {
     let says_class = !spec.sandbox_class.is_empty() || !spec.runtime_class.is_empty();
     if says_class && let Ok(class) = SandboxClass::resolve(spec) {
         class.as_str().clone_into(&mut spec.sandbox_class);

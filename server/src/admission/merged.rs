@@ -36,7 +36,7 @@ impl Case<'_> {
         }
         let patch = parse(&request.merge_patch, "mergePatch")?;
         check_patch(&patch, request.status)?;
-        let stored = self.view.get(&key).ok_or_else(|| Refusal::NotFound { key: key.clone() })?;
+        let stored = self.stored(&key)?.ok_or_else(|| Refusal::NotFound { key: key.clone() })?;
         let patched = fields::merge_patch(bare(&stored.object), &patch);
         let object = typed(patched)?;
         if object.key().as_ref() != Some(&key) {
@@ -55,7 +55,7 @@ impl Case<'_> {
             }),
             (wanted, said) => said.or(wanted),
         };
-        Ok(Operation { patch: true, any_revision: false, preconditions, ..self.pinned(operation, stored) })
+        Ok(Operation { patch: true, any_revision: false, preconditions, ..self.pinned(operation, &stored) })
     }
 
     pub(super) fn apply(&self, request: ApplyRequest) -> Result<Operation, Refusal> {
@@ -63,13 +63,14 @@ impl Case<'_> {
         let said = parse(&request.manifest, "manifest")?;
         let (mut object, key) = take_object(Some(typed(said.clone())?))?;
         self.authorize(&Attributes::on("patch", &key))?;
-        let stored = self.view.get(&key);
-        if stored.is_none() {
+        if self.view.get(&key).is_none() {
             self.authorize(&Attributes::on("create", &key))?;
         }
         if self.done().is_some() {
             return Ok(self.again(&key, false));
         }
+        let stored = self.stored(&key)?;
+        let stored = stored.as_ref();
         let (version, uid) = object.metadata().map_or((0, String::new()), |m| (m.resource_version, m.uid.clone()));
         defaults::normalize(&mut object);
         let wanted = wanted(&said, &object);

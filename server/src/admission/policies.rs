@@ -12,7 +12,7 @@ use boss_proto::{
 };
 use boss_raft::state::View;
 
-use super::{Case, Refusal, defaults, limits::Limits};
+use super::{Case, Refusal, defaults, limits::Limits, secrets};
 use crate::auth::{NODES_GROUP, SERVERS_GROUP};
 
 /// The policies as they were last seen, compiled. Cheap to clone; clones share it.
@@ -89,6 +89,10 @@ impl Case<'_> {
         if policies.is_empty() {
             return Ok(());
         }
+        // Policies judge that a secret has values, never which: what they find is shown to others.
+        let values = secrets::take_values(object);
+        let old = old.map(secrets::concealed);
+        let old = old.as_deref();
         let params = |params: &Params| self.params(params);
         let asked = Asked { operation, key, object: Some(object), old };
         let review = policy::mutate(policies.iter().map(|entry| &*entry.policy), &self.write(asked), &params);
@@ -98,6 +102,7 @@ impl Case<'_> {
             defaults::fill(object);
             Limits::of(self.view, key).fill_changed(old, object);
         }
+        secrets::put_values(object, values);
         Ok(())
     }
 
@@ -106,6 +111,8 @@ impl Case<'_> {
         let policies = self.stamp.policies.of(self.view);
         if !policies.is_empty() {
             let params = |params: &Params| self.params(params);
+            let (object, old) = (asked.object.map(secrets::concealed), asked.old.map(secrets::concealed));
+            let asked = Asked { object: object.as_deref(), old: old.as_deref(), ..asked };
             let review = policy::validate(policies.iter().map(|entry| &*entry.policy), &self.write(asked), &params);
             self.note(&review)?;
         }

@@ -1,6 +1,7 @@
 //! Why admission says no.
 
 use boss_proto::{intent::Reason, key::Key, policy::Finding};
+use boss_raft::state::credentials::Withdrawn;
 
 use super::fields::Conflict;
 
@@ -16,6 +17,12 @@ pub enum Refusal {
         /// What is missing.
         reason: String,
     },
+    /// The caller's credential counts no more.
+    #[error("{0}")]
+    Withdrawn(Withdrawn),
+    /// Secrets cannot be sealed or read here at the moment.
+    #[error("{0}")]
+    Unsealable(String),
     /// There is no such object.
     #[error("{key} does not exist")]
     NotFound {
@@ -36,6 +43,12 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+}
+
+impl From<crate::sealing::Error> for Refusal {
+    fn from(error: crate::sealing::Error) -> Self {
+        Self::Unsealable(error.to_string())
+    }
 }
 
 /// One wrong field.

@@ -2,6 +2,9 @@
 
 mod rights;
 
+use std::sync::LazyLock;
+
+use boss_base::sealing::KeyRing;
 use boss_proto::{limits::CONFIG_KEY_LEN_MAX, manifest, object::Resource, raft::v1::Command};
 use boss_raft::state::{Outcome, Position, State, apply};
 
@@ -122,6 +125,8 @@ fn identity(role: Role, username: &str, groups: &[&str]) -> Identity {
         expires_at: u64::MAX,
         token_id: "t".into(),
         certificate_serial: String::new(),
+        generation: 0,
+        bound_to: Vec::new(),
         credential: boss_proto::peer::v1::Credential::default(),
     }
 }
@@ -505,8 +510,11 @@ fn a_status_is_checked_too() {
     assert!(matches!(result, Err(Refusal::Invalid(_))));
 }
 
+/// The vault of a server without keys: no test here writes a secret.
+static VAULT: LazyLock<Vault> = LazyLock::new(|| Vault::with_keys("c1".into(), KeyRing::default()));
+
 /// Each test has a registry of its own, so it has policies of its own.
 fn stamp() -> Stamp<'static> {
     let policies = Box::leak(Box::default());
-    Stamp { uid: &|| Uid::new("fresh"), now_ms: 1_000, attempt: 0, policies }
+    Stamp { uid: &|| Uid::new("fresh"), now_ms: 1_000, attempt: 0, vault: &VAULT, policies }
 }

@@ -6,6 +6,8 @@ mod pod;
 mod policy;
 mod quota;
 mod rbac;
+mod revocation;
+mod secret;
 mod small;
 
 use boss_proto::v1::{Condition, Object, object::Body};
@@ -35,13 +37,17 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
         Some(Body::ResourceQuota(quota)) => quota::check(quota, report),
         Some(Body::LimitRange(range)) => limits::check(range, report),
         Some(Body::AdmissionPolicy(policy)) => policy::check(policy, report),
-        // The servers alone write the last three, and not through here.
+        Some(Body::Secret(secret)) => secret::check(secret, report),
+        Some(Body::Revocation(revocation)) => revocation::check(revocation, report),
+        // The servers alone write the last five, and not through here.
         Some(
             Body::Namespace(_)
             | Body::ServiceAccount(_)
             | Body::ControlPlane(_)
             | Body::AuditHead(_)
-            | Body::CertificateSigningRequest(_),
+            | Body::CertificateSigningRequest(_)
+            | Body::SigningKey(_)
+            | Body::SealingKey(_),
         )
         | None => {}
     }
@@ -51,6 +57,14 @@ pub(super) fn new_object(object: &Object, report: &mut Report) {
 pub(super) fn change(stored: &Object, new: &mut Object, report: &mut Report) {
     if let (Some(Body::Pod(stored)), Some(Body::Pod(new))) = (&stored.body, &mut new.body) {
         pod::check_change(stored, new, report);
+    }
+    if let (Some(Body::Secret(stored)), Some(Body::Secret(new))) = (&stored.body, &new.body)
+        && stored.r#type != new.r#type
+    {
+        report.add("type", "cannot change", "delete the secret and create another one");
+    }
+    if let (Some(Body::Revocation(stored)), Some(Body::Revocation(new))) = (&stored.body, &new.body) {
+        revocation::check_change(stored, new, report);
     }
     if let (Some(Body::RoleBinding(stored)), Some(Body::RoleBinding(new))) = (&stored.body, &new.body)
         && stored.role_ref != new.role_ref
@@ -80,6 +94,10 @@ pub(super) fn status(object: &Object, report: &mut Report) {
             | Body::AuditHead(_)
             | Body::ControlPlane(_)
             | Body::ServiceAccount(_)
+            | Body::Secret(_)
+            | Body::SigningKey(_)
+            | Body::SealingKey(_)
+            | Body::Revocation(_)
             | Body::Role(_)
             | Body::ClusterRole(_)
             | Body::RoleBinding(_)

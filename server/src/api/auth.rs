@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::Error;
 use crate::{
-    admission::Refusal,
+    admission::{Refusal, check_credential},
     auth::Identity,
     reads::{Consistency, Reads},
 };
@@ -44,12 +44,14 @@ impl AuthService {
     async fn do_can_i(&self, identity: &Identity, request: CanIRequest) -> Result<CanIResponse, Error> {
         let attributes = attributes(&request)?;
         let view = self.reads.at(Consistency::Linearizable).await.map_err(Error::from)?;
+        check_credential(&view, identity)?;
         let decision = view.authorize(&identity.caller(), &attributes);
         Ok(CanIResponse { allowed: decision.allowed, reason: decision.reason.to_string() })
     }
 
     async fn do_list_rights(&self, identity: &Identity, namespace: &str) -> Result<ListRightsResponse, Error> {
         let view = self.reads.at(Consistency::Linearizable).await.map_err(Error::from)?;
+        check_credential(&view, identity)?;
         let (grants, truncated) = bounded(view.rules().held(&identity.caller(), namespace));
         Ok(ListRightsResponse { grants, truncated })
     }
@@ -58,6 +60,7 @@ impl AuthService {
         let question = request.question.unwrap_or_default();
         let attributes = attributes(&question)?;
         let view = self.reads.at(Consistency::Linearizable).await.map_err(Error::from)?;
+        check_credential(&view, identity)?;
         let asker = identity.caller();
         let subject = match request.user {
             user if !user.is_empty() => Caller { username: user, groups: request.groups, ..Caller::default() },

@@ -84,6 +84,11 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Auth/ListRights", Door::Identity),
     // About somebody else it asks for the right to impersonate him.
     ("/boss.v1.Auth/Explain", Door::Identity),
+    // Whoever asks for one asks for the right to impersonate, or for serviceaccounts/token.
+    ("/boss.v1.Tokens/Create", Door::Identity),
+    // Everybody may end his own credential; those of others are ended by who may create revocations.
+    ("/boss.v1.Tokens/Revoke", Door::Identity),
+    ("/boss.v1.Tokens/KeySet", Door::Identity),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
     ("/boss.v1.Pods/Logs", Door::Right { verb: "get", part: "log" }),
     ("/grpc.health.v1.Health/Check", Door::Open),
@@ -101,6 +106,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.peer.v1.Forward/SignNode", Door::Server),
     ("/boss.peer.v1.Forward/RenewServer", Door::Server),
     ("/boss.peer.v1.Forward/TakeSnapshot", Door::Server),
+    ("/boss.peer.v1.Forward/ProveSealingKey", Door::Server),
 ];
 
 /// Services whose methods are all for servers: consensus has a service of its own, and checks members itself.
@@ -139,6 +145,22 @@ pub enum Pace {
     Watch,
     /// Nothing: it must work when nothing else does, or it is a stream that takes turns by itself.
     Free,
+}
+
+/// Methods whose answers last: the gate ends them with their caller's credential.
+const STREAMS: [&str; 6] = [
+    "/boss.v1.Registry/Watch",
+    "/boss.v1.Registry/WriteStream",
+    "/boss.v1.NodeSessions/Session",
+    "/boss.v1.Pods/Logs",
+    "/boss.v1.Cluster/SaveSnapshot",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// Whether the method's answer lasts.
+#[must_use]
+pub fn is_stream(method: &str) -> bool {
+    STREAMS.contains(&method)
 }
 
 /// Methods of objects that are streams of other calls.
@@ -232,6 +254,21 @@ mod tests {
             for method in streams {
                 let path = format!("/boss.v1.{}/{}", service.name(), method.name());
                 assert!(matches!(pace(&path), Pace::Free | Pace::Watch), "{path} would hold a turn while it is open");
+            }
+        }
+    }
+
+    #[test]
+    fn every_stream_to_a_caller_who_is_known_can_be_cut() {
+        let files = prost_types::FileDescriptorSet::decode(boss_proto::FILE_DESCRIPTOR_SET).unwrap();
+        for file in &files.file {
+            for service in &file.service {
+                let streams = service.method.iter().filter(|it| it.server_streaming() || it.client_streaming());
+                for method in streams {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let (_, door) = door(&path).unwrap();
+                    assert!(is_stream(&path) || door == Door::Server, "{path} outlives its caller's credential");
+                }
             }
         }
     }

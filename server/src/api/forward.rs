@@ -7,6 +7,7 @@ use boss_proto::{
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedOutcomes, ForwardedStreamWrites,
         ForwardedWrite, ForwardedWrites, HeartbeatBatch, HeartbeatConfirmation, LocateRequest, LocateResponse,
+        ProveSealingKeyRequest, ProveSealingKeyResponse,
         RenewServerRequest, RenewServerResponse, SignNodeRequest, SignNodeResponse, SignServerRequest,
         SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward,
         forwarded_stream_writes::Body,
@@ -21,6 +22,7 @@ use super::{Error, cluster::describe, gate::CallingServer, status::to_status};
 use crate::{
     auth,
     members::Members,
+    sealing::Vault,
     sessions::Sessions,
     writes::{self, Writes},
 };
@@ -40,6 +42,8 @@ pub struct ForwardParts {
     pub sessions: Arc<Sessions>,
     /// The cluster's own members.
     pub members: Members,
+    /// Shows which sealing keys this server holds.
+    pub vault: Vault,
 }
 
 impl ForwardService {
@@ -161,6 +165,14 @@ impl Forward for ForwardService {
         let CallingServer(caller) = calling_server(&request)?;
         let certificate_pem = self.0.members.sign_renewal(caller, &request.get_ref().certificate_request).await?;
         Ok(Response::new(RenewServerResponse { certificate_pem }))
+    }
+
+    async fn prove_sealing_key(
+        &self,
+        request: Request<ProveSealingKeyRequest>,
+    ) -> Result<Response<ProveSealingKeyResponse>, Status> {
+        calling_server(&request)?;
+        Ok(Response::new(self.0.vault.prove(self.0.raft.server_id(), request.get_ref())))
     }
 
     async fn take_snapshot(

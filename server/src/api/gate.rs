@@ -2,6 +2,7 @@
 //! through, in turn. What passes carries its identity with it.
 
 mod calls;
+mod cut;
 mod sizes;
 mod watches;
 
@@ -27,7 +28,7 @@ use super::{
     status,
 };
 use crate::{
-    auth::{self, Authenticator, Identity, Principal, Role},
+    auth::{self, Authenticator, Ends, Identity, Principal, Role},
     metric_definitions as metric,
     turns::{Line, Purpose, Turn, Turns},
 };
@@ -58,6 +59,7 @@ pub struct Gate {
     watches: Watches,
     calls: Calls,
     may_call: Option<MayCall>,
+    ends: Ends,
 }
 
 /// A call that the gate knows.
@@ -66,11 +68,13 @@ struct Admitted {
     /// What it waits for, and under whose name.
     waits: Option<(Line, Arc<Identity>, Purpose)>,
     watch: Option<Place>,
+    /// Whose end is the end of the answer; only where that may take long.
+    lasts_with: Option<Arc<Identity>>,
 }
 
 impl Admitted {
     fn at_once(method: &'static str) -> Self {
-        Self { method, waits: None, watch: None }
+        Self { method, waits: None, watch: None, lasts_with: None }
     }
 }
 
@@ -78,7 +82,14 @@ impl Gate {
     /// A gate for one listener.
     #[must_use]
     pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
-        Self { side, authenticator, clock, turns, watches: Watches::default(), calls: Calls::new(), may_call: None }
+        let (watches, calls, ends) = (Watches::default(), Calls::new(), Ends::default());
+        Self { side, authenticator, clock, turns, watches, calls, may_call: None, ends }
+    }
+
+    /// The same, cutting streams when it is told there that their credentials end.
+    #[must_use]
+    pub fn cutting(self, ends: Ends) -> Self {
+        Self { ends, ..self }
     }
 
     /// The same, closed to servers that may not call.
@@ -113,7 +124,8 @@ impl Gate {
             Some(_) => {}
         }
         let method = found.map_or("", |(method, _)| method);
-        let admitted = self.pace(method, &identity)?;
+        let lasts_with = doors::is_stream(method).then(|| identity.clone());
+        let admitted = Admitted { lasts_with, ..self.pace(method, &identity)? };
         request.extensions_mut().insert(identity);
         // For streams of many calls, which take a turn for each.
         request.extensions_mut().insert(self.turns.clone());
@@ -130,6 +142,12 @@ impl Gate {
             Pace::Watch => Admitted { watch: Some(self.watches.open(&identity.uid)?), ..admitted },
             Pace::Free => admitted,
         })
+    }
+
+    /// Resolves when the caller's credential ends.
+    fn end_of(&self, identity: Arc<Identity>) -> cut::End {
+        let (ends, authenticator) = (self.ends.clone(), self.authenticator.clone());
+        Box::pin(async move { ends.wait(&authenticator, &identity).await.into() })
     }
 
     fn admit_server<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
@@ -196,8 +214,13 @@ where
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let (clock, calls, method) = (self.gate.clock.clone(), self.gate.calls.clone(), admitted.method);
+        let end = admitted.lasts_with.clone().map(|identity| self.gate.end_of(identity));
         Box::pin(async move {
             let response = answer(inner, request, admitted).await?;
+            let response = match end {
+                Some(end) => cut::until(end, response),
+                None => response,
+            };
             calls.count(method, code_of(&response), clock.monotonic().saturating_sub(began));
             Ok(response)
         })

@@ -104,6 +104,7 @@ fn describe_auth(error: &auth::Error) -> (Code, ErrorInfo) {
             ("CREDENTIALS_EXPIRED", "get a new token or certificate")
         }
         auth::Error::Token(_) | auth::Error::TokenClaims(_) => ("UNAUTHENTICATED", "is the token of this cluster?"),
+        auth::Error::Withdrawn(_) => return (Code::Unauthenticated, revoked()),
         auth::Error::Certificate(_) => ("UNAUTHENTICATED", "is the certificate of this cluster?"),
     };
     (Code::Unauthenticated, info(reason, hint))
@@ -112,6 +113,10 @@ fn describe_auth(error: &auth::Error) -> (Code, ErrorInfo) {
 fn describe_refusal(refusal: &Refusal) -> (Code, ErrorInfo) {
     match refusal {
         Refusal::Forbidden { .. } => (Code::PermissionDenied, forbidden()),
+        Refusal::Withdrawn(_) => (Code::Unauthenticated, revoked()),
+        Refusal::Unsealable(_) => {
+            (Code::Unavailable, retryable("SEALING_KEY_MISSING", "give every server the file with the sealing keys"))
+        }
         Refusal::TooLarge { .. } => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
         Refusal::NotFound { .. } => (Code::NotFound, info("NOT_FOUND", "")),
         Refusal::FieldConflicts(conflicts) => {
@@ -169,6 +174,7 @@ fn describe_rejection(rejection: &Rejection) -> (Code, ErrorInfo) {
         Rejection::Conflict { current } => (Code::Aborted, at(current.0, info("CONFLICT", READ_AGAIN))),
         Rejection::UidMismatch { .. } => (Code::Aborted, info("CONFLICT", READ_AGAIN)),
         Rejection::Forbidden { .. } => (Code::PermissionDenied, forbidden()),
+        Rejection::Withdrawn(_) => (Code::Unauthenticated, revoked()),
         Rejection::Infeasible { .. } => (Code::FailedPrecondition, info("INFEASIBLE", "")),
         Rejection::AlreadyBound { .. } => (Code::FailedPrecondition, info("ALREADY_BOUND", "")),
         Rejection::RequestExpired { floor } => {
@@ -231,6 +237,10 @@ fn busy(full: &turns::Full) -> ErrorInfo {
 
 fn invalid(reason: &str, field: &str, hint: &str) -> ErrorInfo {
     ErrorInfo { field: field.to_owned(), ..info(reason, hint) }
+}
+
+fn revoked() -> ErrorInfo {
+    info("CREDENTIALS_REVOKED", "log in anew, or get a new token or certificate: bossctl login")
 }
 
 fn forbidden() -> ErrorInfo {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use boss_base::{jwt, tls};
+use boss_base::{jwt, sealing::BadKeys, tls};
 use boss_raft::StartError;
 
 use crate::{auth::CertificateProblem, listeners::CannotListen};
@@ -24,6 +24,9 @@ pub enum BuildError {
     /// A key that verifies tokens cannot be used.
     #[error("tokens.keys: {0}")]
     TokenKey(#[from] jwt::KeyError),
+    /// The keys that seal secrets cannot be used.
+    #[error("sealing.keys: {0}")]
+    SealingKeys(#[from] BadKeys),
     /// A port is taken, or not ours to take.
     #[error(transparent)]
     Listen(#[from] CannotListen),
@@ -41,7 +44,7 @@ impl BuildError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) => true,
+            Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) | Self::SealingKeys(_) => true,
             Self::Listen(_) | Self::Raft(_) => false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use boss_base::clock::Clock;
 use boss_proto::{
     FILE_DESCRIPTOR_SET,
     encoded::registry_server::RegistryServer,
@@ -11,7 +12,7 @@ use boss_proto::{
     v1::{
         auth_server::AuthServer, certificates_server::CertificatesServer, cluster_server::ClusterServer,
         node_join_server::NodeJoinServer, node_sessions_server::NodeSessionsServer, pods_server::PodsServer,
-        server_join_server::ServerJoinServer,
+        server_join_server::ServerJoinServer, tokens_server::TokensServer,
     },
 };
 use boss_raft::{Handle, PeerId};
@@ -23,10 +24,11 @@ use tower::layer::util::{Identity, Stack};
 use crate::{
     api::{
         self, AuthService, CertificatesService, ClusterService, ForwardService, HealthService, JoinService,
-        RegistryService, gate::Gate,
+        RegistryService, TokensService, gate::Gate,
     },
     members::Members,
     reads::Reads,
+    sealing::Vault,
     sessions::Sessions,
     writes::{Peers, Writes},
 };
@@ -45,6 +47,8 @@ pub(super) struct Services {
     pub(super) peers: Peers,
     pub(super) members: Members,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) vault: Vault,
 }
 
 impl Services {
@@ -69,6 +73,10 @@ impl Services {
             .add_service(
                 AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
+            .add_service(
+                TokensServer::new(TokensService::new(self.reads.clone(), self.writes.clone(), self.clock.clone()))
+                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+            )
             .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
             .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(HealthServer::new(HealthService::new(self.reads.clone())));
@@ -87,6 +95,7 @@ impl Services {
             raft: self.raft.clone(),
             sessions: self.sessions.clone(),
             members: self.members.clone(),
+            vault: self.vault.clone(),
         });
         server.add_service(self.raft.peer_service(Arc::new(PeerId::of_connection)).into_server()).add_service(
             ForwardServer::new(forward)
@@ -105,6 +114,7 @@ fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
         "boss.v1.NodeJoin",
         "boss.v1.Certificates",
         "boss.v1.Auth",
+        "boss.v1.Tokens",
         "boss.v1.NodeSessions",
         "boss.v1.Pods",
     ];

@@ -11,9 +11,14 @@ use boss_proto::{
     ids::ClusterId,
     peer::v1::{CertificateChain, Credential, credential::Proof},
 };
+use boss_raft::state::View;
 use http::HeaderMap;
 
-use super::{CertificateProblem, Error, Identity, Method, cache::Cache, certificate, token};
+use super::{
+    CertificateProblem, Error, Identity, Method,
+    cache::{self, Cache},
+    certificate, token,
+};
 
 /// How far the clocks of whoever signs tokens and of the servers may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -26,13 +31,24 @@ pub struct Authenticator {
     tls: tls::Identity,
     clock: Arc<dyn Clock>,
     cache: Arc<Cache>,
+    registry: Registry,
 }
+
+/// The registry as this server has it.
+type Registry = Arc<dyn Fn() -> View + Send + Sync>;
 
 impl Authenticator {
     /// One for this cluster: its tokens' keys, and the authority that `tls` trusts.
     #[must_use]
     pub fn new(cluster_id: ClusterId, token_keys: VerifyingKeys, tls: tls::Identity, clock: Arc<dyn Clock>) -> Self {
-        Self { cluster_id, token_keys: Arc::new(token_keys), tls, clock, cache: Arc::default() }
+        let (token_keys, registry) = (Arc::new(token_keys), Arc::new(View::default));
+        Self { cluster_id, token_keys, tls, clock, cache: Arc::default(), registry }
+    }
+
+    /// The same, asking this registry which credentials count no more. Requests ask once more at their own view.
+    #[must_use]
+    pub fn asking(self, registry: impl Fn() -> View + Send + Sync + 'static) -> Self {
+        Self { registry: Arc::new(registry), ..self }
     }
 
     /// The caller of a direct call. The token, when there is one, decides; what is malformed is refused, never skipped.
@@ -41,32 +57,45 @@ impl Authenticator {
         headers: &HeaderMap,
         certificate: Option<&PeerCertificate>,
     ) -> Result<Arc<Identity>, Error> {
-        match (token::from_headers(headers)?, certificate) {
-            (Some(token), _) => self.identify_token(token),
-            (None, Some(certificate)) => self.identify_certificate(certificate).map(Arc::new),
-            (None, None) => Err(Error::Missing),
-        }
+        let identity = match (token::from_headers(headers)?, certificate) {
+            (Some(token), _) => self.identify_token(token)?,
+            (None, Some(certificate)) => Arc::new(self.identify_certificate(certificate)?),
+            (None, None) => return Err(Error::Missing),
+        };
+        self.check_counts(&identity)?;
+        Ok(identity)
     }
 
     /// The caller of a call that another server passed on: everything is verified again.
     pub fn authenticate_forwarded(&self, credential: &Credential) -> Result<Arc<Identity>, Error> {
-        match &credential.proof {
-            Some(Proof::Token(token)) => self.identify_token(token),
-            Some(Proof::Certificate(chain)) => self.identify_chain(chain),
-            None => Err(Error::Missing),
-        }
+        let identity = match &credential.proof {
+            Some(Proof::Token(token)) => self.identify_token(token)?,
+            Some(Proof::Certificate(chain)) => self.identify_chain(chain)?,
+            None => return Err(Error::Missing),
+        };
+        self.check_counts(&identity)?;
+        Ok(identity)
+    }
+
+    /// Whether the credential counts, as far as this server knows.
+    pub fn check_counts(&self, identity: &Identity) -> Result<(), Error> {
+        (self.registry)().check_credential(identity.shown()).map_err(Error::Withdrawn)
     }
 
     /// Whether the credential of an open stream is still good.
     pub fn check_not_expired(&self, identity: &Identity) -> Result<(), Error> {
+        if self.time_left(identity).is_zero() { Err(Error::Expired(identity.method)) } else { Ok(()) }
+    }
+
+    /// How long the credential is still good, if nothing else happens.
+    #[must_use]
+    pub fn time_left(&self, identity: &Identity) -> Duration {
         let leeway = match identity.method {
-            Method::Token => LEEWAY.as_secs(),
-            Method::Certificate => 0,
+            Method::Token => LEEWAY,
+            Method::Certificate => Duration::ZERO,
         };
-        if identity.expires_at.saturating_add(leeway) <= self.clock.unix_seconds() {
-            return Err(Error::Expired(identity.method));
-        }
-        Ok(())
+        let end = identity.expires_at.saturating_add(leeway.as_secs());
+        Duration::from_secs(end.saturating_sub(self.clock.unix_seconds()))
     }
 
     /// The cluster whose credentials are taken.
@@ -99,12 +128,13 @@ impl Authenticator {
         credential: &[u8],
         verify: impl FnOnce() -> Result<Identity, Error>,
     ) -> Result<Arc<Identity>, Error> {
-        if let Some(identity) = self.cache.find(credential) {
-            self.check_not_expired(&identity).inspect_err(|_| self.cache.forget(credential))?;
+        let digest = cache::digest(credential);
+        if let Some(identity) = self.cache.find(&digest) {
+            self.check_not_expired(&identity).inspect_err(|_| self.cache.forget(&digest))?;
             return Ok(identity);
         }
         let identity = Arc::new(verify()?);
-        self.cache.remember(credential, &identity);
+        self.cache.remember(digest, &identity);
         Ok(identity)
     }
 

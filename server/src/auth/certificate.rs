@@ -1,7 +1,7 @@
 //! What a client certificate of our authority stands for: its one URI of this cluster says it. A certificate is not
 //! a right: each listener and method asks for the role that it serves.
 
-use boss_base::tls::PeerCertificate;
+use boss_base::{pki::CLOCK_SKEW, tls::PeerCertificate};
 use boss_proto::{
     ids::{ClusterId, NodeName, ServerId},
     labels,
@@ -109,6 +109,8 @@ pub(super) fn identify(certificate: &PeerCertificate, cluster_id: &ClusterId) ->
         expires_at: u64::try_from(certificate.not_after).unwrap_or(0),
         token_id: String::new(),
         certificate_serial: certificate.serial.clone(),
+        generation: u64::try_from(certificate.not_before).unwrap_or(0).saturating_add(CLOCK_SKEW.as_secs()),
+        bound_to: Vec::new(),
         credential: Credential { proof: Some(Proof::Certificate(chain)) },
     })
 }

@@ -6,7 +6,9 @@ use boss_proto::{
     ids::{NodeName, ServerId},
     peer::v1::Credential,
     raft::v1::Caller,
+    v1::ObjectReference,
 };
+use boss_raft::state::credentials::Shown;
 
 use super::Error;
 
@@ -29,6 +31,10 @@ pub struct Identity {
     pub token_id: String,
     /// Serial of the certificate; empty for a token.
     pub certificate_serial: String,
+    /// What the token states, or the second of the credential's issue: older ones of a subject can be revoked at once.
+    pub generation: u64,
+    /// The credential counts only as long as these very objects stand.
+    pub bound_to: Vec<ObjectReference>,
     /// The proof itself, for the one hop to the leader.
     pub credential: Credential,
 }
@@ -86,7 +92,20 @@ impl Identity {
             groups: self.groups.clone(),
             token_id: self.token_id.clone(),
             certificate_serial: self.certificate_serial.clone(),
-            subject_generation: 0,
+            subject_generation: self.generation,
+            bound_to: self.bound_to.clone(),
+        }
+    }
+
+    /// What decides whether the credential still counts.
+    #[must_use]
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            uid: &self.uid,
+            token_id: &self.token_id,
+            certificate_serial: &self.certificate_serial,
+            generation: self.generation,
+            bound_to: &self.bound_to,
         }
     }
 }

@@ -63,6 +63,8 @@ pub(super) fn identify(token: &str, verified: Verified<Claims>) -> Result<Identi
         expires_at: registered.exp,
         token_id: registered.jti,
         certificate_serial: String::new(),
+        generation: registered.iat,
+        bound_to: Vec::new(),
         credential: Credential { proof: Some(Proof::Token(token.to_owned())) },
     })
 }

@@ -98,10 +98,16 @@ const WORKLOADS: [&str; 3] = ["pods", "configmaps", "serviceaccounts"];
 /// What they look at besides.
 const AROUND: [&str; 4] = ["pods/status", "events", "namespaces", "nodes"];
 
-fn roles() -> [Object; 5] {
+fn roles() -> [Object; 6] {
     let read_all = [&WORKLOADS[..], &AROUND[..]].concat();
     let view = [rule(&READ, &read_all), rule(&["get"], &["pods/log"]), paths()];
     let edit = [&view[..], &[rule(&WRITE, &WORKLOADS)]].concat();
+    // For who ends credentials that leaked: none of it lets anybody see or make one.
+    let credentials = [
+        rule(&READ, &["revocations", "signingkeys", "sealingkeys"]),
+        rule(&WRITE, &["revocations"]),
+        rule(&["update", "patch"], &["signingkeys", "sealingkeys"]),
+    ];
     let node = [
         rule(&READ, &["pods", "nodes"]),
         rule(&["create", "update", "delete"], &["nodes"]),
@@ -112,6 +118,7 @@ fn roles() -> [Object; 5] {
     ];
     [
         role("admin", &[everything()]),
+        role("credentials", &credentials),
         role("edit", &edit),
         role("view", &view),
         role("system:node", &node),

@@ -8,12 +8,12 @@ use boss_proto::{
 use boss_raft::state::{Outcome, Position, State, View, apply, rbac::SERVERS_GROUP};
 
 /// A view that holds the objects, statuses included.
-pub(super) fn registry_with<T: Into<Object>>(objects: impl IntoIterator<Item = T>) -> View {
+pub(crate) fn registry_with<T: Into<Object>>(objects: impl IntoIterator<Item = T>) -> View {
     registry_of(objects.into_iter().map(Into::into).collect())
 }
 
 /// The same for objects of several kinds, in an order in which they can be created.
-pub(super) fn registry_of(objects: Vec<Object>) -> View {
+pub(crate) fn registry_of(objects: Vec<Object>) -> View {
     let caller = Caller { groups: vec![SERVERS_GROUP.to_owned()], ..Default::default() };
     let create = |mut object: Object| {
         let metadata = object.metadata_mut().expect("test objects have a body");

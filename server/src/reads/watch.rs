@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 use self::initial::Initial;
 pub(super) use self::selection::Departures;
 use super::{Error, Reads, Rights, Shared, open::OpenWatch};
-use crate::{auth::Identity, metric_definitions as metric};
+use crate::{admission::check_credential, auth::Identity, metric_definitions as metric};
 
 /// An idle watch looks at its credential and hears how far the registry has come so often. Rights are also looked at
 /// before anything is told.
@@ -220,6 +220,7 @@ impl Watch {
         if self.shared.contact.losses() != self.losses {
             return Err(Error::NoLeader);
         }
+        check_credential(view, &self.rights.identity)?;
         let epoch = view.admission_epoch(&self.rights.namespace);
         if epoch != self.checked_epoch {
             self.rights.check_roles(view)?;

@@ -117,7 +117,7 @@ impl Task {
     }
 
     async fn serve(&mut self, stopping: &CancellationToken) -> End {
-        let superseded = self.session.superseded.clone();
+        let (superseded, outbound) = (self.session.superseded.clone(), self.session.outbound.clone());
         let clock = self.sessions.parts.clock.clone();
         let mut heard_at = clock.monotonic();
         loop {
@@ -125,6 +125,8 @@ impl Task {
                 biased;
                 () = stopping.cancelled() => return End::Refused(stopping_error()),
                 () = superseded.cancelled() => return End::Refused(superseded_error(&self.node)),
+                // The answer was cut: the node's credential has ended, and what it still sends counts no more.
+                () = outbound.closed() => return End::Left,
                 message = tokio::time::timeout(CERTIFICATE_LOOK_INTERVAL, self.inbound.message()) => message,
             };
             if !self.is_certified() {

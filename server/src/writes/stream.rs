@@ -278,7 +278,7 @@ where
                     Some(outcome) if is_unsettled(&outcome, &write) => {
                         admit_again(&writes, &identity, &write, others).await?
                     }
-                    Some(outcome) => super::reply(outcome, key, return_object).map(warned),
+                    Some(outcome) => writes.reply(outcome, key, return_object).map(warned),
                     None => return Err(Error::Unknown { retryable: true }),
                 },
             };

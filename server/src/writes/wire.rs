@@ -16,7 +16,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::Error;
-use crate::admission::{Refusal, Write};
+use crate::{
+    admission::{Refusal, Write},
+    sealing::{Vault, redacted, redacted_bytes},
+};
 
 const CREATE: &str = "/boss.v1.Registry/Create";
 const UPDATE: &str = "/boss.v1.Registry/Update";
@@ -64,10 +67,10 @@ impl Reply {
         Self::Deleted(DeleteResponse { object: shown(record, show), revision: revision.0, gone })
     }
 
-    pub(super) fn txn(succeeded: bool, revision: Revision, parts: Vec<Part>) -> Self {
+    pub(super) fn txn(vault: &Vault, succeeded: bool, revision: Revision, parts: Vec<Part>) -> Result<Self, Error> {
         let revision = revision.0;
-        let results = parts.into_iter().map(|part| TxnResult { result: Some(told(part, revision)) }).collect();
-        Self::Txn(TxnResponse { succeeded, revision, results })
+        let told = parts.into_iter().map(|part| Ok(TxnResult { result: Some(told(vault, part, revision)?) }));
+        Ok(Self::Txn(TxnResponse { succeeded, revision, results: told.collect::<Result<_, Error>>()? }))
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -93,19 +96,24 @@ impl Reply {
     }
 }
 
-/// The object as it is stored: who forwards the answer never looks into it.
+/// The object as it is stored: who forwards the answer never looks into it. Of a secret not even that: who may write it
+/// may not be allowed to read it.
 fn shown(record: &Record, show: bool) -> Bytes {
-    if show { record.encoded.clone() } else { Bytes::new() }
+    if show { redacted_bytes(record) } else { Bytes::new() }
 }
 
-fn told(part: Part, revision: u64) -> Told {
-    match part {
-        Part::Written(record) => Told::Written(v1::WriteResponse { object: Some(record.object.clone()), revision }),
+fn told(vault: &Vault, part: Part, revision: u64) -> Result<Told, Error> {
+    Ok(match part {
+        Part::Written(record) => Told::Written(v1::WriteResponse { object: Some(redacted(&record)), revision }),
         Part::Deleted { record, gone } => {
-            Told::Deleted(v1::DeleteResponse { object: Some(record.object.clone()), revision, gone })
+            Told::Deleted(v1::DeleteResponse { object: Some(redacted(&record)), revision, gone })
         }
-        Part::Read(record) => Told::Got(GetResponse { object: record.map(|record| record.object.clone()), revision }),
-    }
+        // The caller has the right to read it: admission and apply have asked.
+        Part::Read(record) => {
+            let object = record.map(|record| vault.shown_object(&record)).transpose().map_err(Refusal::from)?;
+            Told::Got(GetResponse { object, revision })
+        }
+    })
 }
 
 impl Write {

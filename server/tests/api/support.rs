@@ -9,6 +9,7 @@ use std::{
 
 use boss_base::{
     clock::{Clock, SystemClock},
+    files,
     jwt::SigningKey,
     pki::{CertificateAuthority, Subject},
     tasks::{OnExit, Tasks},
@@ -81,6 +82,8 @@ impl Cluster {
         let signing_key = SigningKey::generate().unwrap();
         std::fs::write(folder.path().join("ca.pem"), ca.cert_pem()).unwrap();
         std::fs::write(folder.path().join("token.pem"), signing_key.public_pem()).unwrap();
+        let sealing_key = boss_base::sealing::new_key_line().unwrap();
+        files::write_atomic(&folder.path().join("sealing.keys"), sealing_key.as_bytes(), files::PRIVATE).unwrap();
         let listens: Vec<Listen> = (0..count).map(|_| free_ports()).collect();
         let members: Vec<Member> = listens.iter().zip(1..).map(|(listen, id)| member(listen, id)).collect();
         let configs =
@@ -272,6 +275,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         token_keys: vec![folder.join("token.pem")],
         ca_key: None,
         lifetimes: Default::default(),
+        sealing_keys: Some(folder.join("sealing.keys")),
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
         disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,

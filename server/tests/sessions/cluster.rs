@@ -77,6 +77,7 @@ impl Cluster {
             token_keys: vec![self.folder.path().join("tokens.pem")],
             ca_key: None,
             lifetimes: Default::default(),
+            sealing_keys: None,
             profile: ElectionProfile::Standard,
             reads: boss_raft::ReadMode::default(),
             disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,

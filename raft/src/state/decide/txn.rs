@@ -166,6 +166,7 @@ fn step(registry: &Registry, outer: &Operation, inner: &Operation, caller: &Call
     case.check_preconditions()?;
     case.check_admission()?;
     control_plane::check_writer(&case)?;
+    super::credentials::check(&case)?;
     Ok(match super::act(&case)? {
         Verdict::Put(record, answer) => Step::Put(record, answer),
         Verdict::Remove(record) => Step::Remove(record),

@@ -48,7 +48,7 @@ pub(super) fn check_config_map(map: &ConfigMap, report: &mut Report) {
     }
 }
 
-fn wrong_config_key(key: &str) -> Option<(String, &'static str)> {
+pub(super) fn wrong_config_key(key: &str) -> Option<(String, &'static str)> {
     let is_file_name = key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
     match key {
         "" => Some(("has an empty key".to_owned(), "name the value")),

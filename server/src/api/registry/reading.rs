@@ -29,12 +29,12 @@ pub(super) async fn get(reads: &Reads, identity: &Identity, request: GetRequest)
     let key = Key::try_from(&key).map_err(|bad| Error::invalid(format!("key.{}", bad.field), bad.problem, ""))?;
     let query = GetQuery { key, consistency, at: request.at_revision.map(Revision) };
     let (record, revision) = reads.get(identity, query).await?;
-    Ok(GetResponse { object: record.encoded.clone(), revision: revision.0 })
+    Ok(GetResponse { object: reads.shown(&record)?, revision: revision.0 })
 }
 
 pub(super) async fn list(reads: &Reads, identity: &Arc<Identity>, request: ListRequest) -> Result<ListResponse, Error> {
     let page = reads.list(identity, list_query(request)?).await?;
-    let items = page.items.iter().map(|record| record.encoded.clone()).collect();
+    let items = page.items.iter().map(|record| reads.shown(record)).collect::<Result<_, _>>()?;
     Ok(ListResponse { items, revision: page.revision.0, next_page_token: page.next })
 }
 
@@ -46,9 +46,9 @@ pub(super) async fn watch(
     stopping: CancellationToken,
 ) -> Result<WatchStream, Error> {
     let watch = reads.watch(identity, watch_query(request)?).await?;
-    let deliveries = watch.map(|delivery| match delivery {
-        Ok(delivery) => Ok(to_message(delivery)),
-        Err(error) => Err(to_status(&error.into())),
+    let shows = reads.clone();
+    let deliveries = watch.map(move |delivery| {
+        delivery.and_then(|delivery| to_message(&shows, delivery)).map_err(|error| to_status(&error.into()))
     });
     let stopped = to_status(&reads::Error::ShuttingDown.into());
     let goodbye = futures_util::stream::once(std::future::ready(Err(stopped)));
@@ -81,17 +81,17 @@ fn check_namespace(kind: Kind, namespace: String) -> Result<Option<String>, Refu
     }
 }
 
-fn to_message(delivery: Delivery) -> WatchResponse {
+fn to_message(reads: &Reads, delivery: Delivery) -> Result<WatchResponse, reads::Error> {
     let body = match delivery {
         Delivery::Event { kind, record, revision } => {
-            let object = record.encoded.clone();
+            let object = reads.shown(&record)?;
             WatchBody::Event(WatchEvent { r#type: kind.into(), object, revision: revision.0 })
         }
         Delivery::Bookmark { revision, initial_list_end } => {
             WatchBody::Bookmark(Bookmark { revision: revision.0, initial_list_end })
         }
     };
-    WatchResponse { body: Some(body) }
+    Ok(WatchResponse { body: Some(body) })
 }
 
 /// Lists and watches as they travel, with their selectors, page tokens and revisions to go on from. For fuzzers.

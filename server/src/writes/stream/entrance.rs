@@ -64,6 +64,8 @@ mod tests {
             expires_at: u64::MAX,
             token_id: "t".into(),
             certificate_serial: String::new(),
+            generation: 0,
+            bound_to: Vec::new(),
             credential: boss_proto::peer::v1::Credential::default(),
         };
         Entrance::new(line.clone(), Arc::new(identity))

@@ -1,0 +1,173 @@
+//! Making tokens and ending credentials. Revoking is a write like any other: it goes the way of writes, with the
+//! caller's own credential, and apply asks for the right.
+
+use std::sync::Arc;
+
+use boss_base::clock::Clock;
+use boss_proto::{
+    key::Key,
+    kind::Kind,
+    object::Resource,
+    v1::{
+        CreateRequest, CreateTokenRequest, CreateTokenResponse, KeySetRequest, KeySetResponse, Object, ObjectMeta,
+        RequestId, Revocation, RevocationSpec, RevokeRequest, RevokeResponse, UpdateRequest, revoke_request,
+        tokens_server::Tokens,
+    },
+};
+use boss_raft::state::{
+    Rejection, View,
+    credentials::{Target, ends_own},
+    rbac::{Attributes, service_account_of},
+};
+use pbjson_types::Timestamp;
+use tonic::{Request, Response, Status};
+
+use super::Error;
+use crate::{
+    admission::{Write, authorize},
+    auth::{self, Identity},
+    reads::{Consistency, Reads},
+    writes::{self, Reply, Writes},
+};
+
+/// Others may revoke the same subject at the same time so often; each of them got it done.
+const REVOKES_MAX: usize = 4;
+
+/// Serves tokens.
+#[derive(Clone)]
+pub struct TokensService {
+    reads: Reads,
+    writes: Writes,
+    clock: Arc<dyn Clock>,
+}
+
+impl TokensService {
+    /// The service over these doors.
+    #[must_use]
+    pub fn new(reads: Reads, writes: Writes, clock: Arc<dyn Clock>) -> Self {
+        Self { reads, writes, clock }
+    }
+
+    async fn do_revoke(&self, identity: &Identity, request: RevokeRequest) -> Result<RevokeResponse, Error> {
+        for _ in 0..REVOKES_MAX {
+            let view = self.reads.at(Consistency::Linearizable).await?;
+            let spec = spec_of(&view, identity, &request)?;
+            let target = Target::of(&spec).ok_or_else(nothing_named)?;
+            let key = target.revocation_key();
+            let stored = view.get(&key);
+            let metadata = ObjectMeta {
+                name: key.name.clone(),
+                resource_version: stored.map_or(0, |stored| stored.revision.0),
+                ..ObjectMeta::default()
+            };
+            let is_subject = matches!(target, Target::Subject(_));
+            let revocation = Revocation { metadata: Some(metadata), spec: Some(spec), ..Revocation::default() };
+            let object = revocation.into_object();
+            let request_id = Some(self.request_id(&view));
+            let write = match stored {
+                None => Write::Create(CreateRequest { object: Some(object), request_id, ..Default::default() }),
+                Some(_) if is_subject => {
+                    Write::Update(UpdateRequest { object: Some(object), request_id, ..Default::default() })
+                }
+                Some(stored) => {
+                    // It is so already; whoever may not do it may not learn of it either.
+                    if !ends_own(&identity.caller(), &object) {
+                        authorize(&view, identity, &Attributes::on("create", &key))?;
+                    }
+                    return answer(Some(stored.object.clone()), stored.revision.0);
+                }
+            };
+            match self.writes.submit(identity, write).await {
+                Ok(Reply::Written(written)) => return answer(written.object, written.revision),
+                Ok(_) => return Err(Error::Unavailable("the answer is to another question".to_owned())),
+                Err(error) if was_faster(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(writes::Error::Unsettled.into())
+    }
+
+    fn request_id(&self, view: &View) -> RequestId {
+        let nonce = [self.clock.random_u64().to_le_bytes(), self.clock.random_u64().to_le_bytes()].concat();
+        RequestId { seen_revision: view.revision().0, nonce: nonce.into() }
+    }
+}
+
+fn answer(object: Option<Object>, revision: u64) -> Result<RevokeResponse, Error> {
+    let revocation = object.and_then(|object| Revocation::try_from_object(object).ok());
+    Ok(RevokeResponse { revocation, revision })
+}
+
+/// Whether somebody else has written the same revocation meanwhile.
+fn was_faster(error: &writes::Error) -> bool {
+    match error {
+        writes::Error::Rejected { rejection, .. } => {
+            matches!(**rejection, Rejection::AlreadyExists { .. } | Rejection::Conflict { .. } | Rejection::NotFound)
+        }
+        writes::Error::Forwarded(refusal) => refusal
+            .info
+            .as_ref()
+            .is_some_and(|info| ["ALREADY_EXISTS", "CONFLICT", "NOT_FOUND"].contains(&&*info.reason)),
+        _ => false,
+    }
+}
+
+fn nothing_named() -> Error {
+    Error::invalid("target", "is missing", "name a token, a certificate or a user")
+}
+
+fn spec_of(view: &View, identity: &Identity, request: &RevokeRequest) -> Result<RevocationSpec, Error> {
+    use revoke_request::Target as Named;
+    let said =
+        RevocationSpec { expires_at: request.expires_at, reason: request.reason.clone(), ..RevocationSpec::default() };
+    let target = request.target.clone().ok_or_else(nothing_named)?;
+    Ok(match target {
+        Named::Own(_) => RevocationSpec {
+            token_id: identity.token_id.clone(),
+            certificate_serial: identity.certificate_serial.clone(),
+            expires_at: Some(seconds(identity.expires_at)),
+            ..said
+        },
+        Named::TokenId(token_id) => RevocationSpec { token_id, ..said },
+        Named::CertificateSerial(serial) => {
+            RevocationSpec { certificate_serial: serial.replace(':', "").to_ascii_lowercase(), ..said }
+        }
+        Named::User(name) => RevocationSpec { subject: uid_of(view, &name)?, ..said },
+    })
+}
+
+/// The uid of a user by the name that bindings know him by.
+fn uid_of(view: &View, name: &str) -> Result<String, Error> {
+    if let Some((namespace, name)) = service_account_of(name) {
+        let key = Key::new(Kind::ServiceAccount, namespace, name);
+        let account = view.get(&key).ok_or_else(|| Error::NotFound(format!("{key} does not exist")))?;
+        return Ok(auth::service_account_uid(&account.metadata().uid));
+    }
+    Ok(match name.strip_prefix("system:node:") {
+        Some(node) => format!("node:{node}"),
+        None if name.is_empty() => return Err(Error::invalid("user", "is empty", "name the user")),
+        None => format!("user:{name}"),
+    })
+}
+
+pub(super) fn seconds(seconds: u64) -> Timestamp {
+    Timestamp { seconds: i64::try_from(seconds).unwrap_or(i64::MAX), nanos: 0 }
+}
+
+#[tonic::async_trait]
+impl Tokens for TokensService {
+    async fn create(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenResponse>, Status> {
+        let _ = Identity::of(&request)?;
+        Err(Error::Unimplemented("this server signs no tokens".to_owned()).into())
+    }
+
+    async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {
+        let identity = Identity::of(&request)?;
+        Ok(Response::new(self.do_revoke(&identity, request.into_inner()).await?))
+    }
+
+    async fn key_set(&self, request: Request<KeySetRequest>) -> Result<Response<KeySetResponse>, Status> {
+        let _ = Identity::of(&request)?;
+        Err(Error::Unimplemented("this server signs no tokens".to_owned()).into())
+    }
+}
