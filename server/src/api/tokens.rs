@@ -77,7 +77,7 @@ impl TokensService {
                     return answer(Some(stored.object.clone()), stored.revision.0);
                 }
             };
-            match self.writes.submit(identity, write).await {
+            match self.writes.submit(identity, write).await.map(|answer| answer.reply) {
                 Ok(Reply::Written(written)) => return answer(written.object, written.revision),
                 Ok(_) => return Err(Error::Unavailable("the answer is to another question".to_owned())),
                 Err(error) if was_faster(&error) => {}
