@@ -7,10 +7,9 @@ use boss_proto::{
     peer::v1::{
         DescribeRequest, ForwardLogsRequest, ForwardedOutcome, ForwardedOutcomes, ForwardedStreamWrites,
         ForwardedWrite, ForwardedWrites, HeartbeatBatch, HeartbeatConfirmation, LocateRequest, LocateResponse,
-        ProveSealingKeyRequest, ProveSealingKeyResponse,
-        RenewServerRequest, RenewServerResponse, SignNodeRequest, SignNodeResponse, SignServerRequest,
-        SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse, forward_server::Forward,
-        forwarded_stream_writes::Body,
+        ProveSealingKeyRequest, ProveSealingKeyResponse, RenewServerRequest, RenewServerResponse, SignNodeRequest,
+        SignNodeResponse, SignServerRequest, SignServerResponse, TakeSnapshotRequest, TakeSnapshotResponse,
+        forward_server::Forward, forwarded_stream_writes::Body,
     },
     v1::{LogRecord, ServerStatus, WriteStreamResponse},
 };

@@ -20,6 +20,7 @@ use boss_raft::state::{
     rbac::{Attributes, service_account_of},
 };
 use pbjson_types::Timestamp;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::Error;
@@ -78,7 +79,9 @@ impl TokensService {
                 }
             };
             match self.writes.submit(identity, write).await.map(|answer| answer.reply) {
-                Ok(Reply::Written(written)) => return answer(written.object, written.revision),
+                Ok(Reply::Written(written)) => {
+                    return answer(Object::decode(written.object).ok(), written.revision);
+                }
                 Ok(_) => return Err(Error::Unavailable("the answer is to another question".to_owned())),
                 Err(error) if was_faster(&error) => {}
                 Err(error) => return Err(error.into()),
