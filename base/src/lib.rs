@@ -7,6 +7,7 @@ pub mod config;
 pub mod constant_time;
 pub mod files;
 pub mod fuzz;
+pub mod journal;
 pub mod jwt;
 pub mod pki;
 pub mod sealing;

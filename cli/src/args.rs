@@ -1,6 +1,7 @@
 //! The command line: what is common to every command, and the list of commands. One file per group of verbs holds their
 //! arguments. Knows no command's work.
 
+mod audit;
 mod auth;
 mod bench;
 mod certs;
@@ -19,6 +20,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
+    audit::{Audit, SearchAudit},
     auth::{Auth, Whoami},
     bench::{Bench, BenchOptions, Load},
     certs::{Certs, RevokeCertificates, RotateAuthority},
@@ -105,6 +107,9 @@ pub enum Command {
     /// Questions about rights
     #[command(subcommand)]
     Auth(Auth),
+    /// What servers have kept of who did what
+    #[command(subcommand)]
+    Audit(Audit),
     /// Policies, without a cluster
     #[command(subcommand)]
     Policy(Policy),

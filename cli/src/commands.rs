@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod apply;
+mod audit;
 mod auth;
 mod bench;
 mod certs;
@@ -67,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Logout => token::logout(&Session::open(global)?).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
+        Command::Audit(args) => audit::run(args, global).await,
         Command::Policy(args) => policy::run(args),
         Command::Context(args) => context::run(args, global),
         Command::Dev(args) => dev::run(args, global).await,

@@ -1,8 +1,10 @@
 //! What a consensus server is started with. Knows no file format and no flags.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use boss_proto::ids::{ClusterId, ServerId};
+
+use crate::export::Exporter;
 
 /// Room for several segments of the log, and for what is on its way when the disk is found full.
 pub const DISK_RESERVE_BYTES: u64 = 128 << 20;
@@ -128,6 +130,8 @@ pub struct Config {
     pub reads: ReadMode,
     /// Bounds of the log and when it is compacted.
     pub limits: Limits,
+    /// Keeps what is applied elsewhere, too.
+    pub exporter: Option<Arc<dyn Exporter>>,
 }
 
 impl Config {
@@ -141,6 +145,7 @@ impl Config {
             profile: ElectionProfile::default(),
             reads: ReadMode::default(),
             limits: Limits::default(),
+            exporter: None,
         }
     }
 }

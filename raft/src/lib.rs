@@ -20,6 +20,8 @@ mod failpoints;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
+mod export;
+
 pub mod codec;
 pub mod log;
 pub mod network;
@@ -27,6 +29,7 @@ pub mod network;
 pub mod metric_definitions;
 
 pub use config::{Config, ElectionProfile, ReadMode};
+pub use export::Exporter;
 pub use handle::{
     ChangeError, DiskStatus, Handle, HashAnswer, HashCheck, Health, InitializeError, Leadership, OpenSnapshot,
     ProposeError, Role, SnapshotError, StartError, Status, TransferError, Verdict, start,

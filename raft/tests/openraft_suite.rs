@@ -38,6 +38,7 @@ impl Guard {
             durable_log,
             tasks: self.tasks.clone(),
             store: boss_raft::storage::StoreLimits::default(),
+            exporter: None,
             limits: state::Limits::default(),
         };
         StateMachine::open(options).await.unwrap().0

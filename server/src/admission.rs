@@ -231,7 +231,7 @@ impl Case<'_> {
         defaults::fill(&mut object);
         let limits = Limits::of(self.view, key);
         limits.fill(&mut object);
-        self.mutate(policy::Operation::Create, key, &mut object, None)?;
+        self.mutate(policy::Operation::Create, key, &mut object, None, &mut report)?;
         self.fill_revocation(&mut object, None);
         validate::new_object(&object, &mut report);
         limits.check(&object, &mut report);
@@ -263,7 +263,7 @@ impl Case<'_> {
         let limits = Limits::of(self.view, key);
         let old = stored.map(|stored| &stored.object);
         limits.fill_changed(old, &mut object);
-        self.mutate(policy::Operation::Update, key, &mut object, old)?;
+        self.mutate(policy::Operation::Update, key, &mut object, old, &mut report)?;
         self.fill_revocation(&mut object, stored.map(|stored| &stored.object));
         validate::new_object(&object, &mut report);
         // A pod that was created before its range stays as it is.

@@ -25,6 +25,7 @@ use crate::{
         self,
         gate::{Gate, Side},
     },
+    audit::Audit,
     auth::{Authenticator, Ends},
     certificates::keeper::Keeper,
     config::Config,
@@ -93,6 +94,7 @@ pub struct App {
     services: Services,
     sessions: Arc<Sessions>,
     turns: Turns,
+    audit: Audit,
     identity: tls::Identity,
     keeper: Keeper,
 }
@@ -131,7 +133,9 @@ impl App {
         let bound = Bound::bind(config.listen, &identity).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
         let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
-        let raft = start_raft(&config, dialer.clone(), clock.clone(), groups.all.clone()).await?;
+        let audit = Audit::start(config.audit.clone(), clock.clone(), &groups.all)
+            .map_err(|error| BuildError::Audit { path: config.audit.directory.clone(), error })?;
+        let raft = start_raft(&config, &audit, dialer.clone(), clock.clone(), groups.all.clone()).await?;
         let registry = raft.clone();
         let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone())
             .asking(move || registry.view());
@@ -154,6 +158,7 @@ impl App {
             identity: identity.clone(),
             cluster_id: config.cluster_id.clone(),
             welcome,
+            audit: audit.clone(),
         });
         let keeper = Keeper {
             identity: identity.clone(),
@@ -191,6 +196,7 @@ impl App {
             services,
             sessions,
             turns,
+            audit,
             identity,
             keeper,
         })
@@ -208,11 +214,17 @@ impl App {
             services,
             sessions,
             turns,
+            audit,
             identity,
             keeper,
         } = self;
         keeper.start();
-        let gate = |side| Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
+        let heads = services.members.clone().keep_audit_heads(groups.all.token());
+        groups.all.spawn("audit-heads", OnExit::StopProcess, heads);
+        let gate = |side| {
+            let gate = Gate::new(side, authenticator.clone(), turns.clone(), environment.clock.clone());
+            gate.auditing(audit.clone())
+        };
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         let members = raft.clone();
         let may_call = move |id, headers: &HeaderMap| may_call(&members, id, headers);
@@ -275,6 +287,7 @@ fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api:
 
 async fn start_raft(
     config: &Config,
+    audit: &Audit,
     dialer: PeerDialer,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
@@ -282,6 +295,7 @@ async fn start_raft(
     let settings = boss_raft::Config {
         profile: config.profile,
         reads: config.reads,
+        exporter: audit.exporter(),
         limits: Limits { disk_reserve_bytes: config.disk_reserve_bytes, ..Limits::default() },
         ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
     };

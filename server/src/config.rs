@@ -1,5 +1,7 @@
 //! The server's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
 
+mod audit;
+
 use std::{
     collections::BTreeSet,
     fmt, fs,
@@ -95,6 +97,8 @@ pub struct Config {
     pub reads: ReadMode,
     /// Bytes of the data folder's file system that are kept for votes; with less there are no writes.
     pub disk_reserve_bytes: u64,
+    /// What is kept of who did what.
+    pub audit: crate::audit::Settings,
     /// The members of the cluster when it is formed; this server is one of them.
     pub members: Vec<Member>,
     /// Whether this server forms the cluster if there is none yet.
@@ -150,6 +154,7 @@ struct Raw {
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
     disk_reserve_bytes: Option<u64>,
+    audit: crate::audit::Settings,
     members: Vec<Member>,
     initialize: bool,
     log_format: Option<Format>,
@@ -192,6 +197,7 @@ impl Raw {
 
         let (profile, reads) = read_raft(&mut root, args, problems);
         let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
+        let audit = audit::read(&mut root, folder, data_dir.as_ref(), problems);
         let log_format = read_log_format(&mut root, args.log_format.as_deref(), problems);
         let mut members = read_members(&mut root, problems);
         root.finish(problems);
@@ -213,6 +219,7 @@ impl Raw {
             profile,
             reads,
             disk_reserve_bytes,
+            audit,
             members,
             initialize,
             log_format,
@@ -234,6 +241,7 @@ impl Raw {
             profile: self.profile?,
             reads: self.reads?,
             disk_reserve_bytes: self.disk_reserve_bytes?,
+            audit: self.audit,
             members: self.members,
             initialize: self.initialize,
             log_format: self.log_format?,

@@ -10,6 +10,7 @@ pub mod listeners;
 
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod auth;
 mod certificates;
 pub mod members;

@@ -1,6 +1,7 @@
 //! Operations on the cluster's own members, on the leader: changes are written down first and carried out by the
 //! controller of that name, whichever server leads by then. Knows no transport.
 
+mod audit;
 mod calls;
 mod nodes;
 mod plane;
@@ -30,7 +31,7 @@ pub use self::{
     quorum::QuorumLost,
     signing::{Lifetimes, Signer},
 };
-use crate::{auth::Authenticator, writes::Peers};
+use crate::{audit::Audit, auth::Authenticator, writes::Peers};
 
 /// What the operations stand on.
 pub struct Parts {
@@ -50,6 +51,8 @@ pub struct Parts {
     pub cluster_id: ClusterId,
     /// What a joining server is told.
     pub welcome: Welcome,
+    /// What is kept of who did what.
+    pub audit: Audit,
 }
 
 /// What a server that joins has to know beside its certificate.

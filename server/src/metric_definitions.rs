@@ -40,6 +40,12 @@ pub const WATCH_LAG_REVISIONS: &str = "boss_server_watch_lag_revisions";
 pub const CERTIFICATE_EXPIRY: &str = "boss_server_certificate_expiry_timestamp_seconds";
 /// When the first of the nodes' certificates ends.
 pub const NODE_CERTIFICATES_EXPIRY: &str = "boss_server_node_certificates_first_expiry_timestamp_seconds";
+/// Records of the audit.
+pub const AUDIT_RECORDS: &str = "boss_server_audit_records_total";
+/// Records of the audit that were lost.
+pub const AUDIT_DROPPED: &str = "boss_server_audit_dropped_total";
+/// Whether the audit cannot be written.
+pub const AUDIT_FAILING: &str = "boss_server_audit_failing";
 /// Memory of the process.
 pub const RESIDENT_BYTES: &str = "boss_server_resident_bytes";
 /// Descriptors of the process.
@@ -72,6 +78,9 @@ pub const ALL: &[Definition] = &[
         NODE_CERTIFICATES_EXPIRY,
         "When the first of the latest certificates of the nodes ends, in seconds since the epoch.",
     ),
+    counter(AUDIT_RECORDS, "Records written to the audit."),
+    counter(AUDIT_DROPPED, "Records of the audit that were lost because the disk was full or slow."),
+    gauge(AUDIT_FAILING, "1 while the audit cannot be written."),
     gauge(RESIDENT_BYTES, "Resident memory of the process."),
     gauge(OPEN_FILES, "Open descriptors of the process, connections included."),
 ];

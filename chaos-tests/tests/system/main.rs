@@ -4,6 +4,7 @@ mod overload;
 mod pods;
 
 mod agent_restart;
+mod audits;
 mod cluster_operations;
 mod durability;
 mod failover;
@@ -12,6 +13,7 @@ mod hash_check;
 mod joining;
 mod linearizability;
 mod many_watches;
+mod quotas;
 mod restore;
 mod shutdown;
 mod writes;

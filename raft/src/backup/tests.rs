@@ -147,6 +147,7 @@ async fn a_restored_folder_still_belongs_to_its_cluster_only() {
         tasks: tasks.clone(),
         limits: crate::state::Limits::default(),
         store: StoreLimits::default(),
+        exporter: None,
     };
     assert!(matches!(StateMachine::open(options).await.err(), Some(OpenError::ForeignCluster { .. })));
     tasks.cancel();

@@ -85,6 +85,7 @@ async fn start_in(
         tasks: tasks.clone(),
         limits: state::Limits::default(),
         store: StoreLimits::default(),
+        exporter: config.exporter.clone(),
     };
     let Started { machine, published, notice } = open_state(state, &mut log, &room).await?;
     let peers = peers.of(published.clone());

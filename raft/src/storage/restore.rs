@@ -5,6 +5,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use super::{
     writer::{self, StoreLimits, Writer},
 };
 use crate::{
+    export::{Exporter, durable_and_exported},
     state::{Limits, State, rows::Loader},
     types::LogId,
 };
@@ -49,6 +51,8 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Bounds of the store behind it.
     pub store: StoreLimits,
+    /// Keeps what is applied elsewhere, too.
+    pub exporter: Option<Arc<dyn Exporter>>,
 }
 
 /// The state cannot be used. Nothing was deleted.
@@ -139,7 +143,7 @@ impl StateMachine {
             home: found.home,
             storage: found.storage,
             cluster_id: options.cluster_id.clone(),
-            durable: options.durable_log.clone(),
+            durable: durable_and_exported(options.durable_log.clone(), options.exporter.as_ref(), &options.tasks),
             mailbox: mailbox.for_writer(),
             token: options.tasks.token(),
             runtime: tokio::runtime::Handle::current(),

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     disk,
+    export::{self, Exporter, position},
     failpoints::failpoint,
     metric_definitions,
     state::{Change, Limits, Outcome, Position, State, View, apply},
@@ -51,6 +52,7 @@ pub struct StateMachine {
     tasks: Tasks,
     published: Published,
     current: CurrentSnapshot,
+    exporter: Option<Arc<dyn Exporter>>,
 }
 
 /// What a restore found.
@@ -89,7 +91,11 @@ impl StateMachine {
             tasks: options.tasks,
             published: published.clone(),
             current,
+            exporter: options.exporter,
         };
+        if let Some(exporter) = &machine.exporter {
+            exporter.begins_after(position(machine.place.log_id));
+        }
         (machine, published)
     }
 
@@ -103,6 +109,13 @@ impl StateMachine {
         let at = Position { term: log_id.leader_id.term, index: log_id.index };
         self.place.log_id = Some(log_id);
         let outcomes = self.apply_payload(entry, at, changes);
+        if let Some(exporter) = &self.exporter {
+            let command = match &entry.payload {
+                EntryPayload::Normal(proposal) => Some(proposal.command()),
+                EntryPayload::Membership(_) | EntryPayload::Blank => None,
+            };
+            exporter.applied(at, command, &outcomes);
+        }
         if Marks::wants(entry) {
             self.published.inner.marks.note(Mark { log_id, hash: self.state.hash() });
         }
@@ -200,6 +213,7 @@ pub struct SnapshotBuilder {
     tasks: Tasks,
     published: Published,
     current: CurrentSnapshot,
+    exporter: Option<Arc<dyn Exporter>>,
 }
 
 impl SnapshotBuilder {
@@ -209,6 +223,10 @@ impl SnapshotBuilder {
     }
 
     async fn write(&self) -> io::Result<SnapshotFile> {
+        // With the snapshot the log before it may go, and a restart begins behind it.
+        if let Some(exporter) = &self.exporter {
+            export::wait_for(exporter, position(self.place.log_id)).await;
+        }
         let directory = self.published.inner.directory.clone();
         let (cluster_id, place, view) = (self.cluster_id.clone(), self.place.clone(), self.view.clone());
         let write = move || {
@@ -295,6 +313,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut batches = entries.ready_chunks(ENTRIES_PER_VIEW_MAX);
         while let Some(batch) = batches.next().await {
+            if let Some(exporter) = &self.exporter {
+                exporter.room().await;
+            }
             self.apply_batch(batch)?;
         }
         Ok(())
@@ -308,6 +329,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             tasks: self.tasks.clone(),
             published: self.published.clone(),
             current: self.current.clone(),
+            exporter: self.exporter.clone(),
         }
     }
 
@@ -316,6 +338,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         failpoint!("snapshot.adopted");
         self.state = state;
         self.place = place;
+        if let Some(exporter) = &self.exporter {
+            exporter.begins_after(position(self.place.log_id));
+        }
         set_current(&self.current, &self.published, &self.place, &file);
         self.published.publish(self.state.view(), self.place.log_id);
         // What another transfer left is older than this, or will be sent again.

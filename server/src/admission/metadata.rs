@@ -41,6 +41,13 @@ pub(super) fn take_preconditions(object: &mut Object, report: &mut Report) -> Op
     (resource_version.is_some() || uid.is_some()).then_some(Preconditions { resource_version, uid })
 }
 
+/// Looks again, at metadata that somebody has changed since.
+pub(super) fn recheck(object: &Object, report: &mut Report) {
+    if let Some(metadata) = object.metadata() {
+        check(metadata, report);
+    }
+}
+
 fn clear_registry_fields(metadata: &mut ObjectMeta) {
     metadata.resource_version = 0;
     metadata.generation = 0;

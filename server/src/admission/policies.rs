@@ -12,7 +12,7 @@ use boss_proto::{
 };
 use boss_raft::state::View;
 
-use super::{Case, Refusal, defaults, limits::Limits, secrets};
+use super::{Case, Refusal, checks::Report, defaults, limits::Limits, metadata, secrets};
 use crate::auth::{NODES_GROUP, SERVERS_GROUP};
 
 /// The policies as they were last seen, compiled. Cheap to clone; clones share it.
@@ -84,6 +84,7 @@ impl Case<'_> {
         key: &Key,
         object: &mut Object,
         old: Option<&Object>,
+        report: &mut Report,
     ) -> Result<(), Refusal> {
         let policies = self.stamp.policies.of(self.view);
         if policies.is_empty() {
@@ -101,6 +102,7 @@ impl Case<'_> {
             *object = mutated;
             defaults::fill(object);
             Limits::of(self.view, key).fill_changed(old, object);
+            metadata::recheck(object, report);
         }
         secrets::put_values(object, values);
         Ok(())

@@ -1,5 +1,6 @@
 //! Each bad input, and what good input becomes.
 
+mod policies;
 mod rights;
 
 use std::sync::LazyLock;

@@ -7,8 +7,8 @@ use boss_proto::{
     key::Key,
     peer::v1::DescribeRequest,
     v1::{
-        self, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse, MembersRequest,
-        MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, SavedSnapshot, ServerStatus,
+        self, AuditState, CheckHashesRequest, CheckHashesResponse, ClusterStatusRequest, ClusterStatusResponse,
+        MembersRequest, MembersResponse, SaveSnapshotRequest, SaveSnapshotResponse, SavedSnapshot, ServerStatus,
         cluster_server::Cluster, save_snapshot_response::Part,
     },
 };
@@ -147,6 +147,7 @@ pub(super) fn describe(raft: &Handle, members: &Members) -> ServerStatus {
         ..ServerStatus::default()
     };
     members.describe_certificate(&mut described);
+    members.describe_audit(&mut described);
     described
 }
 
@@ -158,7 +159,14 @@ fn notice(raft: &Handle) -> String {
 
 fn alarms_of(server: &ServerStatus) -> impl Iterator<Item = String> {
     let differs = (!server.notice.is_empty()).then(|| format!("server {}: {}", server.id, server.notice));
-    server.disk_full.then(|| full_disk_alarm(server)).into_iter().chain(differs)
+    let audit = server.audit.as_ref().filter(|audit| !audit.problem.is_empty() || audit.dropped > 0);
+    let audit = audit.map(|audit| audit_alarm(server.id, audit));
+    server.disk_full.then(|| full_disk_alarm(server)).into_iter().chain(differs).chain(audit)
+}
+
+fn audit_alarm(id: u64, audit: &AuditState) -> String {
+    let problem = if audit.problem.is_empty() { "it can be written again" } else { &audit.problem };
+    format!("server {id}: {} records of its audit were lost; {problem}", audit.dropped)
 }
 
 fn full_disk_alarm(server: &ServerStatus) -> String {

@@ -3,6 +3,7 @@
 
 mod calls;
 mod cut;
+mod kept;
 mod sizes;
 mod watches;
 
@@ -28,6 +29,7 @@ use super::{
     status,
 };
 use crate::{
+    audit::Audit,
     auth::{self, Authenticator, Ends, Identity, Principal, Role},
     metric_definitions as metric,
     turns::{Line, Purpose, Turn, Turns},
@@ -60,6 +62,7 @@ pub struct Gate {
     calls: Calls,
     may_call: Option<MayCall>,
     ends: Ends,
+    audit: Audit,
 }
 
 /// A call that the gate knows.
@@ -82,8 +85,9 @@ impl Gate {
     /// A gate for one listener.
     #[must_use]
     pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
-        let (watches, calls, ends) = (Watches::default(), Calls::new(), Ends::default());
-        Self { side, authenticator, clock, turns, watches, calls, may_call: None, ends }
+        let (watches, calls) = (Watches::default(), Calls::new());
+        let (ends, audit) = (Ends::default(), Audit::default());
+        Self { side, authenticator, clock, turns, watches, calls, may_call: None, ends, audit }
     }
 
     /// The same, cutting streams when it is told there that their credentials end.
@@ -98,12 +102,26 @@ impl Gate {
         Self { may_call: Some(may_call), ..self }
     }
 
+    /// The same, keeping what is refused and read.
+    #[must_use]
+    pub fn auditing(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
     /// Lets the call through, with the caller in its extensions, or says why not.
     fn admit<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
         sizes::check_headers(request.headers())?;
         match self.side {
             Side::Clients => self.admit_client(request),
             Side::Servers => self.admit_server(request),
+        }
+    }
+
+    /// Nothing may happen that could not be kept, if that is what was configured.
+    fn audit_allows(&self) -> Result<(), Error> {
+        match self.audit.blocks() {
+            Some(problem) if self.side == Side::Clients => Err(Error::Exhausted(problem)),
+            _ => Ok(()),
         }
     }
 
@@ -203,20 +221,31 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let began = self.gate.clock.monotonic();
-        let admitted = match self.gate.admit(&mut request) {
+        let mut kept = kept::Kept::of(&self.gate.audit, self.gate.side, &mut request);
+        let admitted = self.gate.audit_allows().and_then(|()| self.gate.admit(&mut request));
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 count_refusal(&error);
+                if let Some(kept) = kept {
+                    kept.refused(&error, self.gate.clock.unix_millis());
+                }
                 return Box::pin(std::future::ready(Ok(refuse(&error))));
             }
         };
         // Polled to readiness is this one; the clone is for the next call.
+        if let Some(kept) = &mut kept {
+            kept.caller = request.extensions().get::<Arc<Identity>>().cloned();
+        }
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let (clock, calls, method) = (self.gate.clock.clone(), self.gate.calls.clone(), admitted.method);
         let end = admitted.lasts_with.clone().map(|identity| self.gate.end_of(identity));
         Box::pin(async move {
             let response = answer(inner, request, admitted).await?;
+            if let Some(kept) = kept {
+                kept.answered(&response, clock.unix_millis());
+            }
             let response = match end {
                 Some(end) => cut::until(end, response),
                 None => response,

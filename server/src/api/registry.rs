@@ -9,8 +9,8 @@ use boss_proto::{
     encoded::{DeleteResponse, GetResponse, ListResponse, WriteResponse, registry_server::Registry},
     v1::{
         ApplyRequest, CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteRequest, GetRequest,
-        ListRequest, PatchRequest, TxnRequest, TxnResponse, UpdateRequest, WatchRequest, WriteStreamRequest,
-        WriteStreamResponse,
+        ListRequest, Object, ObjectKey, PatchRequest, TxnRequest, TxnResponse, UpdateRequest, WatchRequest,
+        WriteStreamRequest, WriteStreamResponse,
     },
 };
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -23,6 +23,7 @@ pub use self::reading::fuzz_requests;
 use super::{Error, status::to_status};
 use crate::{
     admission::Write,
+    audit::Subject,
     auth::Identity,
     reads::{self, Reads},
     writes::{self, Answer, Reply, Writes},
@@ -64,6 +65,7 @@ impl Registry for RegistryService {
     type WriteStreamStream = WriteStream;
 
     async fn patch(&self, request: Request<PatchRequest>) -> Result<Response<WriteResponse>, Status> {
+        Subject::tell(&request, |write| write.key.as_ref().map(about_key).unwrap_or_default());
         let identity = Identity::of(&request)?;
         Ok(self.write(identity, Write::Patch(request.into_inner())).await?)
     }
@@ -121,21 +123,25 @@ impl Registry for RegistryService {
     }
 
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<WriteResponse>, Status> {
+        Subject::tell(&request, |write| about_object(write.object.as_ref()));
         let identity = Identity::of(&request)?;
         Ok(self.write(identity, Write::Create(request.into_inner())).await?)
     }
 
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
+        Subject::tell(&request, |write| about_object(write.object.as_ref()));
         let identity = Identity::of(&request)?;
         Ok(self.write(identity, Write::Update(request.into_inner())).await?)
     }
 
     async fn update_status(&self, request: Request<UpdateRequest>) -> Result<Response<WriteResponse>, Status> {
+        Subject::tell(&request, |write| about_object(write.object.as_ref()));
         let identity = Identity::of(&request)?;
         Ok(self.write(identity, Write::UpdateStatus(request.into_inner())).await?)
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        Subject::tell(&request, |write| write.key.as_ref().map(about_key).unwrap_or_default());
         let identity = Identity::of(&request)?;
         let write = Write::Delete(request.into_inner());
         let Answer { reply, warnings } = self.writes.submit(&identity, write).await.map_err(Error::from)?;
@@ -146,20 +152,36 @@ impl Registry for RegistryService {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        Subject::tell(&request, |get| get.key.as_ref().map(about_key).unwrap_or_default());
         let identity = Identity::of(&request)?;
         Ok(Response::new(reading::get(&self.reads, &identity, request.into_inner()).await?))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Subject::tell(&request, |list| about_kind(&list.kind, &list.namespace));
         let identity = Identity::of(&request)?;
         Ok(Response::new(reading::list(&self.reads, &identity, request.into_inner()).await?))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
+        Subject::tell(&request, |watch| about_kind(&watch.kind, &watch.namespace));
         let identity = Identity::of(&request)?;
         let stopping = self.stopping.clone();
         Ok(Response::new(reading::watch(&self.reads, identity, request.into_inner(), stopping).await?))
     }
+}
+
+/// As the audit says it: `Pod/default/web`.
+fn about_key(key: &ObjectKey) -> String {
+    format!("{}/{}/{}", key.kind, key.namespace, key.name)
+}
+
+fn about_kind(kind: &str, namespace: &str) -> String {
+    format!("{kind}/{namespace}/*")
+}
+
+fn about_object(object: Option<&Object>) -> String {
+    object.and_then(Object::key).map(|key| about_key(&key.to_proto())).unwrap_or_default()
 }
 
 fn broken_input(status: &Status) -> writes::Error {

@@ -191,7 +191,7 @@ fn describe_rejection(rejection: &Rejection) -> (Code, ErrorInfo) {
         ),
         Rejection::TooLarge { .. } => (Code::InvalidArgument, info("TOO_LARGE", "make the object smaller")),
         Rejection::QuotaExceeded { resource, .. } => (
-            Code::ResourceExhausted,
+            Code::FailedPrecondition,
             invalid("QUOTA_EXCEEDED", resource, "ask for less, delete what is not needed, or have the quota raised"),
         ),
         Rejection::InTxn { rejection, .. } => describe_rejection(rejection),

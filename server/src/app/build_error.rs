@@ -30,6 +30,14 @@ pub enum BuildError {
     /// A port is taken, or not ours to take.
     #[error(transparent)]
     Listen(#[from] CannotListen),
+    /// The files of the audit cannot be opened.
+    #[error("audit.dir: {} cannot be used: {error}", path.display())]
+    Audit {
+        /// Their folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The data directory or consensus cannot be used.
     #[error(transparent)]
     Raft(StartError),
@@ -45,7 +53,7 @@ impl BuildError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) | Self::SealingKeys(_) => true,
-            Self::Listen(_) | Self::Raft(_) => false,
+            Self::Listen(_) | Self::Audit { .. } | Self::Raft(_) => false,
         }
     }
 }

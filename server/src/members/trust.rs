@@ -107,12 +107,13 @@ impl Members {
         status.signs_for = self.signs_for().unwrap_or_default();
     }
 
-    async fn describe_all(&self) -> Vec<(Member, Result<ServerStatus, String>)> {
+    pub(super) async fn describe_all(&self) -> Vec<(Member, Result<ServerStatus, String>)> {
         let own = self.0.raft.server_id();
         let ask = async |member: Member| {
             if member.id == own {
                 let mut status = ServerStatus::default();
                 self.describe_certificate(&mut status);
+                self.describe_audit(&mut status);
                 return (member, Ok(status));
             }
             let answer = match self.0.peers.client(member.id) {

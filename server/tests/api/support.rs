@@ -278,6 +278,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         sealing_keys: Some(folder.join("sealing.keys")),
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
+        audit: boss_server::audit::Settings::in_folder(own_folder.join("audit")),
         disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
         members: members.to_vec(),
         initialize: own.id == ServerId(1),

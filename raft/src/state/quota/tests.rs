@@ -96,7 +96,7 @@ fn a_quota_below_the_use_only_stops_growth() {
 fn status_writes_are_never_refused_and_an_ended_pod_frees() {
     let mut cluster = Cluster::new();
     cluster.must(admin(), create(sized("a", "process", 100, 1)));
-    cluster.must(admin(), create(quota("q", &[("pods", "1"), ("count/pods", "5"), ("limits.memory", "1Mi")])));
+    cluster.must(admin(), create(quota("q", &[("pods", "1"), ("count/pods", "5"), ("limits.memory", "9Mi")])));
     assert_eq!(exceeded(cluster.act(admin(), create(sized("b", "process", 100, 1)))).1, "pods");
     cluster.must(servers(), update_status(with_phase(sized("a", "process", 100, 1), "Succeeded")));
     cluster.must(admin(), create(sized("b", "process", 100, 1)));

@@ -85,6 +85,7 @@ impl Server {
             tasks: tasks.clone(),
             limits: self.limits,
             store: self.store,
+            exporter: None,
         };
         let (machine, published) = StateMachine::open(options).await?;
         Ok(Running { machine, published, tasks })

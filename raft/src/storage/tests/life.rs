@@ -118,6 +118,7 @@ impl Life {
             tasks: tasks.clone(),
             limits: Limits::default(),
             store: StoreLimits::default(),
+            exporter: None,
         };
         let Started { machine, published, notice } = start(options, &mut log).await?;
         let mut life = Self { log, machine, published, notice, tasks };

@@ -1,0 +1,56 @@
+//! The command line of audit files. Knows no command's work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// What servers have kept of who did what, in their files.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show the last records, and those that come with --follow
+    Tail {
+        /// The folder of the files: `audit` in a server's data folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        lines: usize,
+        /// Go on with what comes
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Show the records that fit everything that is named
+    Search(SearchAudit),
+    /// Look for gaps, edits and cut ends; exit code 1 when there are any
+    Verify {
+        /// The folder of the files: `audit` in a server's data folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// A head as the registry has it (bossctl get auditheads -o json), instead of asking a cluster
+        #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+        heads: Option<PathBuf>,
+        /// Ask no cluster: a cut end cannot be found then
+        #[arg(long)]
+        offline: bool,
+    },
+}
+
+/// Which records.
+#[derive(Debug, Clone, Args)]
+pub struct SearchAudit {
+    /// The folder of the files: `audit` in a server's data folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Who did it
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A part of the object's name: pods/default/web
+    #[arg(long, value_name = "TEXT")]
+    pub object: Option<String>,
+    /// create, update, delete, ...; or a part of the method
+    #[arg(long, value_name = "TEXT")]
+    pub verb: Option<String>,
+    /// Only what was refused
+    #[arg(long)]
+    pub refused: bool,
+}
