@@ -9,6 +9,7 @@ pub mod files;
 pub mod fuzz;
 pub mod journal;
 pub mod jwt;
+pub mod open_files;
 pub mod pki;
 pub mod sealing;
 pub mod signals;

@@ -4,6 +4,7 @@
 //! process' log when it is dropped in a panic.
 
 mod growing;
+mod nodes;
 mod waiting;
 
 use std::{
@@ -73,20 +74,37 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it and waits until every server answers linearizable reads and every node is Ready.
     pub async fn start(spec: Spec) -> Self {
-        let mut cluster = Self::prepare(spec);
-        for id in cluster.server_ids() {
-            cluster.start_server_with(id, if id == 1 { &["--initialize"] } else { &[] });
+        Self::prepare(spec).bring_up().await
+    }
+
+    /// The same of what was prepared.
+    pub async fn bring_up(mut self) -> Self {
+        for id in self.server_ids() {
+            self.start_server_with(id, if id == 1 { &["--initialize"] } else { &[] });
         }
-        for id in cluster.server_ids() {
-            cluster.wait_for_server(id).await;
+        for id in self.server_ids() {
+            self.wait_for_server(id).await;
         }
-        for index in 0..cluster.nodes.len() {
-            cluster.start_node(index);
+        for index in 0..self.nodes.len() {
+            self.start_node(index);
         }
-        for index in 0..cluster.nodes.len() {
-            cluster.wait_for_node(index).await;
+        for index in 0..self.nodes.len() {
+            self.wait_for_node(index).await;
         }
-        cluster
+        self
+    }
+
+    /// Lets certificates that the servers sign be good for so long, in seconds. Before anything runs.
+    #[must_use]
+    pub fn with_lifetimes(self, node_s: u64, server_s: u64) -> Self {
+        for server in &self.known {
+            let path = self.layout.server_directory(server).join("server.toml");
+            let text = std::fs::read_to_string(&path).expect("it was made");
+            let pki = format!("[pki]\nnode_lifetime_seconds = {node_s}\nserver_lifetime_seconds = {server_s}\n");
+            assert!(text.contains("[pki]\n"), "servers of the harness sign");
+            std::fs::write(&path, text.replace("[pki]\n", &pki)).expect("the folder is ours");
+        }
+        self
     }
 
     /// Makes certificates, configuration and ports for it, and starts nothing.

@@ -31,7 +31,7 @@ pub use self::{
     policy::{Policy, TestPolicy},
     read::{Describe, Events, Get, Logs, Selection, Watch},
     snapshot::{RestoreSnapshot, Snapshot},
-    token::{RevokeSubject, RevokeToken, Tokens},
+    token::{CreateToken, RevokeSubject, RevokeToken, Tokens},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
 };
 use crate::failure::EXIT_CODES;
@@ -113,7 +113,7 @@ pub enum Command {
     /// Policies, without a cluster
     #[command(subcommand)]
     Policy(Policy),
-    /// Bearer tokens
+    /// Bearer tokens, and tokens with which machines join
     #[command(subcommand)]
     Token(Tokens),
     /// End the credential that the context uses

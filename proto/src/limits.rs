@@ -106,6 +106,8 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 pub const CONNECTIONS_MAX: usize = 8_192;
 /// Connections of one listener from one address: many clients may stand behind one.
 pub const CONNECTIONS_PER_SOURCE_MAX: usize = 4_096;
+/// Connections of the port for health and metrics: probes and collectors are few.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
 /// A token that continues a list.
 pub const PAGE_TOKEN_BYTES_MAX: usize = 1_024;
 /// A bearer token.

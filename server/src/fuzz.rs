@@ -2,14 +2,39 @@
 //! any of it panic. Each function is one subject for a fuzzer; the tests here give each a short run. Compiled for tests
 //! and fuzzers only.
 
+use boss_base::{
+    pki::{Asked, Authority},
+    tls::PeerCertificate,
+};
 use boss_proto::{
     ids::{Incarnation, Revision},
-    join_token, manifest,
+    join_token,
+    limits::NODE_CERTIFICATE_LIFETIME,
+    manifest,
     selector::Selector,
     v1::Object,
 };
 
 pub use crate::{api::fuzz_requests as requests, reads::fuzz::page_token};
+use crate::{
+    auth::Principal,
+    certificates::approver::{approve, node_subject},
+};
+
+/// Certificate requests, certificates and authorities, in DER. What is approved asks for nothing but its own.
+pub fn certificates(input: &[u8]) {
+    let own = node_subject(&"c1".into(), &"n1".into(), NODE_CERTIFICATE_LIFETIME);
+    if let Ok(asked) = Asked::read(input)
+        && approve(&asked, &own).is_ok()
+    {
+        assert!(asked.common_names.iter().all(|name| name == "n1"), "{asked:?}");
+        assert!(asked.names.iter().all(|name| name == "URI:boss://c1/node/n1"), "{asked:?}");
+    }
+    drop(Authority::read(input));
+    if let Ok(certificate) = PeerCertificate::from_der(&input.into()) {
+        drop(Principal::of(&certificate, &"c1".into()));
+    }
+}
 
 /// Manifests, selectors and join tokens: what people write or paste. What is read as a manifest can be written and
 /// read again.
@@ -49,6 +74,11 @@ mod tests {
 
     fn run(subject: &str, read: impl Fn(&[u8]) + RefUnwindSafe) {
         boss_base::fuzz::run(subject, &Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz-corpus").join(subject), read);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reading_of_a_certificate_or_request_panic() {
+        run("certificates", certificates);
     }
 
     #[test]

@@ -1,21 +1,36 @@
 //! Health, readiness and metrics over plain HTTP, for probes and collectors on the machine's own network. Tells
 //! nothing about objects.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use boss_base::telemetry::Metrics;
+use boss_proto::limits::HTTP_CONNECTIONS_MAX;
 use boss_raft::{Handle, ReadError};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::gauges::Gauges;
+use crate::{api::doors::HTTP_ROUTES, gauges::Gauges};
+
+/// Between two attempts to accept after one that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A probe must hear something before its own patience ends.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,13 +53,81 @@ impl Probes {
 
 /// Serves until `end` is cancelled.
 pub async fn serve(listener: TcpListener, probes: Probes, end: CancellationToken) {
-    let router = Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(render_metrics))
-        .with_state(probes);
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await {
+    let listener = Bounded { tcp: listener, places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
+    if let Err(error) = axum::serve(listener, router(probes)).with_graceful_shutdown(end.cancelled_owned()).await {
         tracing::error!(%error, "serving health and metrics failed");
+    }
+}
+
+/// Exactly the routes of the table.
+fn router(probes: Probes) -> Router {
+    let routes = HTTP_ROUTES.iter().filter_map(|(path, _)| Some((path, handler(path)?)));
+    routes.fold(Router::new(), |router, (path, handler)| router.route(path, handler)).with_state(probes)
+}
+
+fn handler(path: &str) -> Option<MethodRouter<Probes>> {
+    match path {
+        "/livez" => Some(get(live)),
+        "/readyz" => Some(get(ready)),
+        "/metrics" => Some(get(render_metrics)),
+        _ => None,
+    }
+}
+
+/// A port whose connections are bounded: one more is closed at once. It survives whatever goes wrong with one.
+struct Bounded {
+    tcp: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl axum::serve::Listener for Bounded {
+    type Io = Placed;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Placed, SocketAddr) {
+        loop {
+            match self.tcp.accept().await {
+                Ok((tcp, remote)) => match Arc::clone(&self.places).try_acquire_owned() {
+                    Ok(place) => return (Placed { tcp, _place: place }, remote),
+                    Err(_) => tracing::debug!(%remote, "too many connections to the port for health, closing"),
+                },
+                // Out of descriptors, most likely: it passes when connections end.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept on the port for health, trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// A connection with its place.
+struct Placed {
+    tcp: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 
@@ -92,5 +175,48 @@ async fn render_metrics(State(probes): State<Probes>) -> Response {
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::serve::Listener as _;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::api::doors::Door;
+
+    #[test]
+    fn every_route_of_the_table_is_served_and_each_is_open() {
+        for (path, door) in HTTP_ROUTES {
+            assert!(handler(path).is_some(), "{path} is in the table and nobody serves it");
+            assert_eq!(*door, Door::Open, "{path}: plain HTTP knows no caller");
+        }
+        assert!(handler("/debug").is_none());
+    }
+
+    #[tokio::test]
+    async fn one_connection_above_the_bound_is_closed_until_another_ends() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let mut port = Bounded { tcp, places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
+        let (mut callers, mut accepted) = (Vec::new(), Vec::new());
+        for _ in 0..HTTP_CONNECTIONS_MAX {
+            callers.push(TcpStream::connect(address).await.unwrap());
+            accepted.push(port.accept().await.0);
+        }
+        let mut over = TcpStream::connect(address).await.unwrap();
+        let closed = async {
+            let mut byte = [0];
+            // Closed or reset: nothing is served.
+            matches!(over.read(&mut byte).await, Ok(0) | Err(_))
+        };
+        tokio::select! {
+            _ = port.accept() => panic!("one more than the bound was taken"),
+            closed = closed => assert!(closed),
+        }
+        accepted.pop();
+        let _next = TcpStream::connect(address).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), port.accept()).await.expect("there is a place again");
     }
 }

@@ -20,6 +20,13 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams that a peer opened and reset before they were looked at; more is an attack.
 const PENDING_RESETS_MAX: usize = 64;
 
+/// What a port allows before it knows who is there.
+const LIMITS: Limits = Limits {
+    connections_max: CONNECTIONS_MAX,
+    connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
+    handshake_timeout: HANDSHAKE_TIMEOUT,
+};
+
 /// A port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} ({purpose}): {source}")]
@@ -46,16 +53,11 @@ impl Bound {
     /// Takes all ports, or none.
     pub async fn bind(listen: Listen, identity: &tls::Identity) -> Result<Self, CannotListen> {
         let cannot = |address, purpose| move |source| CannotListen { address, purpose, source };
-        let limits = Limits {
-            connections_max: CONNECTIONS_MAX,
-            connections_per_source_max: CONNECTIONS_PER_SOURCE_MAX,
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-        };
         let optional = server_acceptor(identity.clone(), ClientAuth::Optional);
         let required = server_acceptor(identity.clone(), ClientAuth::Required);
         Ok(Self {
-            api: Listener::bind(listen.api, optional, limits).await.map_err(cannot(listen.api, "API"))?,
-            peer: Listener::bind(listen.peer, required, limits).await.map_err(cannot(listen.peer, "servers"))?,
+            api: Listener::bind(listen.api, optional, LIMITS).await.map_err(cannot(listen.api, "API"))?,
+            peer: Listener::bind(listen.peer, required, LIMITS).await.map_err(cannot(listen.peer, "servers"))?,
             http: TcpListener::bind(listen.http).await.map_err(cannot(listen.http, "health and metrics"))?,
         })
     }
@@ -71,4 +73,67 @@ pub fn grpc_server() -> Server {
         .http2_max_header_list_size(HEADER_LIST_BYTES_HARD_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .tcp_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    use boss_base::{
+        pki::{CertificateAuthority, Subject},
+        tls::{Identity, Pem},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_ports_with_tls_have_the_bounds_of_the_limits() {
+        let authority = CertificateAuthority::generate("x").unwrap();
+        let subject = Subject { server_auth: true, lifetime: Duration::from_secs(60), ..Subject::default() };
+        let own = authority.issue(&subject).unwrap();
+        let own = Some((own.cert_pem.into_bytes(), own.key_pem.into_bytes()));
+        let identity = Identity::from_pem(Pem { own, ca: authority.cert_pem().into() }).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let bound = Bound::bind(Listen { api: any, peer: any, http: any }, &identity).await.unwrap();
+        for listener in [&bound.api, &bound.peer] {
+            let limits = listener.limits();
+            assert_eq!(limits.connections_max, CONNECTIONS_MAX);
+            assert_eq!(limits.connections_per_source_max, CONNECTIONS_PER_SOURCE_MAX);
+            assert_eq!(limits.handshake_timeout, HANDSHAKE_TIMEOUT);
+        }
+    }
+
+    /// A server that dialled what somebody else names could be sent anywhere. Members are named by administrators.
+    #[test]
+    fn the_only_place_that_dials_knows_members_only() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = Vec::new();
+        sources(&here.join("src"), &mut files);
+        sources(&here.join("../raft/src"), &mut files);
+        assert!(files.len() > 100, "the sources are there");
+        let words = ["connect_with_connector", "TcpStream::connect", "UdpSocket", "lookup_host", "TcpSocket::new"];
+        let dials = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap();
+            // Tests may dial the port that they test.
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            words.iter().any(|word| text.contains(word))
+        };
+        let found: Vec<_> = files.into_iter().filter(dials).map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(found, ["dial.rs"]);
+    }
+
+    fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_test = path.file_stem().is_some_and(|name| name == "tests" || name == "testing");
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                into.push(path);
+            }
+        }
+    }
 }

@@ -4,7 +4,8 @@
 
 use std::{error::Error, io::Write, process::ExitCode, sync::Arc};
 
-use boss_base::{clock::SystemClock, signals, tasks::Tasks, telemetry};
+use boss_base::{clock::SystemClock, open_files, signals, tasks::Tasks, telemetry};
+use boss_proto::limits::CONNECTIONS_MAX;
 use boss_server::{
     app::{App, Environment, RunError},
     config::{Args, Config},
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> ExitCode {
+    if let Some(files) = open_files::allow_all().filter(|files| *files < CONNECTIONS_MAX as u64) {
+        tracing::warn!(files, CONNECTIONS_MAX, "the limit of open files is lower than that of connections: raise it");
+    }
     let signals_tasks = Tasks::new();
     if let Err(error) = signals::shutdown(&signals_tasks) {
         return last_words([format!("boss-server: {}", chain(&error))], FAILED);

@@ -13,6 +13,8 @@ mod access;
 mod contact;
 #[path = "api/doors.rs"]
 mod doors;
+#[path = "api/floods.rs"]
+mod floods;
 #[path = "api/full_disk.rs"]
 mod full_disk;
 #[path = "api/limits.rs"]

@@ -33,7 +33,7 @@ use crate::{
 const READY_MAX: usize = 64;
 
 /// Bounds of one listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections, with those in their handshake. More are closed at once, so that callers try elsewhere.
     pub connections_max: usize,
@@ -164,6 +164,12 @@ impl Listener {
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it is bounded by.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Counts its connections, also while it accepts.

@@ -1,14 +1,6 @@
 //! A cluster grows and shrinks while clients write: nothing acknowledged is lost, nobody sees an error, and clients and
 //! agents that were given one server outlive it.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
-
 use boss_base::tasks::Tasks;
 use boss_chaos_tests::{
     bossctl_run::Bossctl,
@@ -17,74 +9,12 @@ use boss_chaos_tests::{
     process::Exit,
     wait,
 };
-use boss_client::{Client, Deadlines};
-use boss_proto::{key::Key, object::Resource, v1};
+use boss_proto::{key::Key, v1};
+
+use crate::load::{assert_nothing_is_lost, start_load};
 
 /// What a server ends with that is no member any more.
 const REMOVED: Exit = Exit::Code(3);
-const WRITERS: usize = 4;
-/// Between two writes of one client: load, and not the measure of the machine.
-const PAUSE: Duration = Duration::from_millis(5);
-/// Each phase sees at least so many acknowledged writes.
-const WRITES_PER_PHASE: usize = 20;
-
-/// Clients that write until they are told to stop.
-struct Writers {
-    stopped: AtomicBool,
-    acknowledged: Mutex<Vec<String>>,
-    count: AtomicUsize,
-}
-
-impl Writers {
-    async fn run(self: Arc<Self>, number: usize, client: Client) -> Result<(), String> {
-        for turn in 0.. {
-            if self.stopped.load(Ordering::SeqCst) {
-                return Ok(());
-            }
-            let name = format!("w{number}-{turn}");
-            // The client retries what can be retried; what it reports is what a user sees.
-            let written = client.create(record(&name, "x").into_object()).await;
-            written.map_err(|error| format!("write {name}: {error:?}"))?;
-            self.acknowledged.lock().expect("nobody panicked").push(name);
-            self.count.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
-    }
-
-    /// Waits until the load has gone on for a while.
-    async fn go_on(&self) {
-        let from = self.count.load(Ordering::SeqCst);
-        let more = wait::until("writes go on", PATIENCE, async || {
-            let now = self.count.load(Ordering::SeqCst);
-            wait::holds(now >= from + WRITES_PER_PHASE, format!("{} more", now - from))
-        });
-        or_fail(more.await);
-    }
-}
-
-/// Load from clients that were given one server only.
-fn start_load(cluster: &Cluster, tasks: &Tasks) -> (Arc<Writers>, Vec<tokio::task::JoinHandle<Result<(), String>>>) {
-    let writers = Arc::new(Writers {
-        stopped: AtomicBool::new(false),
-        acknowledged: Mutex::default(),
-        count: AtomicUsize::new(0),
-    });
-    let handles = (0..WRITERS).map(|number| {
-        let deadlines = Deadlines { overall: PATIENCE, ..Deadlines::default() };
-        let client = cluster.client(1).with_deadlines(deadlines);
-        drop(client.keep_servers_fresh(tasks));
-        spawn(Arc::clone(&writers).run(number, client))
-    });
-    let handles = handles.collect();
-    (writers, handles)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test joins it")]
-fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
-    tokio::spawn(future)
-}
-
 /// Removes a member that runs, and sees it end by itself.
 async fn remove(cluster: &mut Cluster, id: u64) {
     let told = Bossctl::of(cluster).succeed(&["cluster", "remove", &id.to_string()]).await;
@@ -97,18 +27,6 @@ async fn assert_removed_ends(cluster: &mut Cluster, id: u64) {
     let exit = or_fail(cluster.server(id).expect("the test has not stopped it").wait(PATIENCE).await);
     assert_eq!(exit, REMOVED, "{}", cluster.log_of(&name));
     cluster.kill_server(id);
-}
-
-async fn assert_nothing_is_lost(cluster: &Cluster, writers: &Writers) {
-    let names = writers.acknowledged.lock().expect("nobody panicked").clone();
-    assert!(!names.is_empty(), "there was no load");
-    for id in cluster.running_servers() {
-        let (found, _) = cluster.admin_at(id).list::<v1::ServiceAccount>("default").await.expect("it answers");
-        let found: std::collections::BTreeSet<&str> =
-            found.iter().filter_map(|object| Some(&*object.metadata.as_ref()?.name)).collect();
-        let lost: Vec<_> = names.iter().filter(|name| !found.contains(&***name)).collect();
-        assert!(lost.is_empty(), "server {id} has not {lost:?} of {} acknowledged", names.len());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,10 +46,7 @@ async fn one_server_becomes_three_then_five_then_three_others_under_load() {
     let leader = cluster.leader().await;
     remove(&mut cluster, leader).await;
     writers.go_on().await;
-    writers.stopped.store(true, Ordering::SeqCst);
-    for handle in handles {
-        handle.await.expect("no writer panics").expect("no client sees an error");
-    }
+    writers.stop(handles).await;
     tasks.cancel();
     assert_eq!(cluster.running_servers().len(), 3);
     cluster.assert_states_are_equal().await;

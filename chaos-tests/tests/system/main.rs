@@ -12,7 +12,9 @@ mod growing;
 mod hash_check;
 mod joining;
 mod linearizability;
+mod load;
 mod many_watches;
+mod node_joining;
 mod quotas;
 mod restore;
 mod shutdown;
@@ -22,6 +24,7 @@ mod authorization;
 mod bad_configuration;
 mod bad_credentials;
 mod bad_manifests;
+mod certificates;
 
 mod bossctl;
 mod by_hand;

@@ -24,13 +24,12 @@ pub enum Certs {
 
 /// Certificates to be taken back.
 #[derive(Debug, Clone, Args)]
-#[group(id = "which", required = true, multiple = false)]
 pub struct RevokeCertificates {
     /// One certificate, by its serial as `certs status` shows it
-    #[arg(long, value_name = "HEX", group = "which")]
+    #[arg(long, value_name = "HEX", required_unless_present = "node", conflicts_with = "node")]
     pub serial: Option<String>,
     /// Everything that a node has; another machine may then join under its name
-    #[arg(long, value_name = "NAME", group = "which")]
+    #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
     /// Why, for those who look at it later
     #[arg(long, default_value = "")]

@@ -4,7 +4,7 @@ mod add;
 mod changes;
 mod hashes;
 mod join;
-mod join_tokens;
+pub(in crate::commands) mod join_tokens;
 mod status;
 
 use std::path::Path;

@@ -40,7 +40,7 @@ pub(super) fn read_token(path: &Path) -> Result<JoinTokenContents, Failure> {
     let text = String::from_utf8(bytes).unwrap_or_default();
     join_token::decode(&text).map_err(|bad| {
         Failure::bad_input(WHAT, format!("{}: {bad}", path.display()))
-            .or_next("bossctl token create --node --out FILE, or --server, with the context of an administrator")
+            .or_next("bossctl token create --node --out FILE, or --control-plane, with the context of an administrator")
     })
 }
 

@@ -1,7 +1,9 @@
-//! `bossctl token`, `bossctl auth revoke-subject` and `bossctl logout`: tokens, and the end of credentials.
+//! `bossctl token`, `bossctl auth revoke-subject` and `bossctl logout`: tokens of callers and of machines that join, and
+//! the end of credentials.
 
 use boss_proto::v1::{self, OwnCredential, revoke_request::Target};
 
+use super::cluster::join_tokens;
 use crate::{
     args,
     failure::{Exit, Failure},
@@ -12,12 +14,37 @@ use crate::{
 
 pub(super) async fn run(args: args::Tokens, session: &Session) -> Result<Exit, Failure> {
     match args {
-        args::Tokens::Revoke(args::RevokeToken { id, reason }) => {
-            revoke(session, Target::TokenId(id.clone()), reason).await?;
-            terminal::print(&format!("token {} counts no more\n", output::clean(&id)));
-        }
+        args::Tokens::Create(args) => create(args, session).await,
+        args::Tokens::List => join_tokens::list(session).await,
+        args::Tokens::Revoke(args) => end(args, session).await,
     }
+}
+
+/// Ids of both sorts are random: what is no join token is a bearer token, or none that anybody knows.
+async fn end(args: args::RevokeToken, session: &Session) -> Result<Exit, Failure> {
+    let args::RevokeToken { id, reason } = args;
+    let joins = session.client.join_tokens().await.map(|known| known.tokens).unwrap_or_default();
+    if joins.iter().any(|token| token.id == id) {
+        return join_tokens::revoke(&id, session).await;
+    }
+    revoke(session, Target::TokenId(id.clone()), reason).await?;
+    terminal::print(&format!("token {} counts no more\n", output::clean(&id)));
     Ok(Exit::Ok)
+}
+
+async fn create(args: args::CreateToken, session: &Session) -> Result<Exit, Failure> {
+    let node = args.for_nodes.then(|| v1::NodeScope {
+        name: args.name.clone().unwrap_or_default(),
+        name_prefix: args.name_prefix.clone().unwrap_or_default(),
+        uses_max: args.uses,
+        ..v1::NodeScope::default()
+    });
+    let request = v1::CreateJoinTokenRequest {
+        ttl_seconds: u32::try_from(args.expires.as_secs()).unwrap_or(u32::MAX),
+        replaces_server_id: args.replaces.unwrap_or_default(),
+        node,
+    };
+    join_tokens::create(request, args.out, session).await
 }
 
 pub(super) async fn revoke_subject(args: &args::RevokeSubject, session: &Session) -> Result<Exit, Failure> {

@@ -109,6 +109,10 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.peer.v1.Forward/ProveSealingKey", Door::Server),
 ];
 
+/// The routes of the port for health and metrics, which speaks plain HTTP: a route that is not here does not exist. They
+/// are open, and so tell nothing about objects; the port is for the machine's own network.
+pub const HTTP_ROUTES: &[(&str, Door)] = &[("/livez", Door::Open), ("/readyz", Door::Open), ("/metrics", Door::Open)];
+
 /// Services whose methods are all for servers: consensus has a service of its own, and checks members itself.
 const SERVER_PACKAGES: [&str; 1] = ["/boss.raft.v1."];
 

@@ -142,7 +142,9 @@ impl Gate {
             Some(_) => {}
         }
         let method = found.map_or("", |(method, _)| method);
-        let lasts_with = doors::is_stream(method).then(|| identity.clone());
+        // An agent's session outlives its certificate if the node has another one: it asks by itself.
+        let ends_with_credential = doors::is_stream(method) && !matches!(found, Some((_, Door::Agent)));
+        let lasts_with = ends_with_credential.then(|| identity.clone());
         let admitted = Admitted { lasts_with, ..self.pace(method, &identity)? };
         request.extensions_mut().insert(identity);
         // For streams of many calls, which take a turn for each.
@@ -179,6 +181,7 @@ impl Gate {
         let Some((method, Door::Server)) = doors::door(request.uri().path()) else {
             return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
         };
+        self.authenticator.check_server(&certificate)?;
         // The consensus service says it in a way that the removed server heeds: it ends.
         if !doors::is_consensus(method)
             && let Some(may_call) = &self.may_call

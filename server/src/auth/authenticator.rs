@@ -82,6 +82,13 @@ impl Authenticator {
         (self.registry)().check_credential(identity.shown()).map_err(Error::Withdrawn)
     }
 
+    /// Whether the certificate of a server still counts. When it ends does not matter here: the connection was opened
+    /// with it, and the next one shows the next certificate.
+    pub fn check_server(&self, certificate: &PeerCertificate) -> Result<(), Error> {
+        let identity = certificate::identify(certificate, &self.cluster_id).map_err(Error::Certificate)?;
+        self.check_counts(&identity)
+    }
+
     /// Whether the credential of an open stream is still good.
     pub fn check_not_expired(&self, identity: &Identity) -> Result<(), Error> {
         if self.time_left(identity).is_zero() { Err(Error::Expired(identity.method)) } else { Ok(()) }
@@ -119,7 +126,10 @@ impl Authenticator {
 
     fn identify_chain(&self, chain: &CertificateChain) -> Result<Arc<Identity>, Error> {
         let leaf = chain.certificates.first().ok_or(Error::Missing)?;
-        self.remembered(leaf, || self.identify_certificate(&self.verify_chain(chain)?))
+        // What was believed under other authorities is judged anew.
+        let generation = *self.tls.changes().borrow();
+        let proof = [leaf.as_ref(), &generation.to_be_bytes()].concat();
+        self.remembered(&proof, || self.identify_certificate(&self.verify_chain(chain)?))
     }
 
     /// What the credential proved a moment ago, or proves now.

@@ -6,7 +6,7 @@ use boss_base::{
     clock::{Clock, testing::ManualClock},
     jwt::{SigningKey, VerifyingKey, VerifyingKeys},
     pki::{CertificateAuthority, Subject},
-    tls::{Identity as TlsIdentity, PeerCertificate, Pem},
+    tls::{self, Identity as TlsIdentity, PeerCertificate, Pem},
 };
 use boss_proto::{
     ids::ServerId,
@@ -246,4 +246,29 @@ fn a_credential_ends_while_its_connection_lives() {
     let expired = Err(Error::Expired(Method::Certificate));
     assert_eq!(authenticator.check_not_expired(&identity), expired);
     assert_eq!(authenticator.authenticate(&HeaderMap::new(), Some(&certificate)).map(|_| ()), expired);
+}
+
+#[test]
+fn a_certificate_of_an_authority_that_is_not_believed_any_more_is_refused_although_it_was_seen_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (old, new) = (CertificateAuthority::generate("c1").unwrap(), CertificateAuthority::generate("c1").unwrap());
+    let subject = Subject { lifetime: Duration::from_secs(3_600), server_auth: true, ..Subject::default() };
+    let own = new.issue_at(&subject, NOW).unwrap();
+    let files = tls::Files { certificate: path("crt"), key: path("key"), ca: path("ca") };
+    std::fs::write(&files.certificate, own.cert_pem).unwrap();
+    std::fs::write(&files.key, own.key_pem).unwrap();
+    std::fs::write(&files.ca, format!("{}{}", old.cert_pem(), new.cert_pem())).unwrap();
+    let believed = TlsIdentity::load(&files).unwrap();
+    let clock = Arc::new(ManualClock::new(NOW * 1_000, 1));
+    clock.set_unix_millis(NOW * 1_000);
+    let authenticator = Authenticator::new("c1".into(), VerifyingKeys::default(), believed.clone(), clock);
+    let certificate = issue(&old, "ann", "", &["boss://c1/user/ann"]);
+    let chain = CertificateChain { certificates: vec![certificate.der.clone().into()] };
+    let credential = Credential { proof: Some(Proof::Certificate(chain)) };
+    assert!(authenticator.authenticate_forwarded(&credential).is_ok());
+    std::fs::write(&files.ca, new.cert_pem()).unwrap();
+    believed.reload().unwrap();
+    let refused = authenticator.authenticate_forwarded(&credential);
+    assert!(matches!(refused, Err(Error::Certificate(CertificateProblem::Untrusted(_)))), "{refused:?}");
 }

@@ -223,7 +223,7 @@ impl Members {
             Call::Compact => encode(&self.compact(&caller, decode(request)?).await?),
             Call::CheckHashes => encode(&self.check_hashes().await?),
             Call::RenewNode => encode(&self.renew_node(identity, decode(request)?).await?),
-            Call::RevokeCertificates => encode(&self.revoke_of_node(&decode(request)?).await?),
+            Call::RevokeCertificates => encode(&self.revoke_certificates(&caller, &decode(request)?).await?),
             Call::SetTrust => encode(&self.set_trust(&caller, decode(request)?).await?),
             Call::Join | Call::JoinNode => {
                 return Err(Error::Unimplemented("joining has no identity".to_owned()));

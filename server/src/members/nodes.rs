@@ -7,20 +7,22 @@ use boss_base::{
     tls::PeerCertificate,
 };
 use boss_proto::{
-    ids::NodeName,
+    ids::{NodeName, Uid},
     key::Key,
     kind::Kind,
-    limits::CERTIFICATE_REQUEST_BYTES_MAX,
+    limits::{CERTIFICATE_LIFETIME, CERTIFICATE_REQUEST_BYTES_MAX, REVOCATION_REASON_BYTES_MAX},
     object::Resource,
     peer::v1::SignNodeRequest,
-    raft::v1::{Create, Operation, Txn, Update, operation::Action},
+    raft::v1::{Caller, Create, Operation, Txn, Update, operation::Action},
     v1::{
-        CertificateSigningRequest, ControlPlane, JoinNodeRequest, JoinNodeResponse, Object, Preconditions,
-        RenewCertificateRequest, RenewCertificateResponse, RevokeCertificatesRequest, RevokeCertificatesResponse,
+        CertificateSigningRequest, ControlPlane, JoinNodeRequest, JoinNodeResponse, Object, ObjectMeta, Preconditions,
+        RenewCertificateRequest, RenewCertificateResponse, Revocation, RevocationSpec, RevokeCertificatesRequest,
+        RevokeCertificatesResponse,
     },
 };
-use boss_raft::state::{Record, View};
+use boss_raft::state::{Record, View, credentials::Target};
 use bytes::Bytes;
+use pbjson_types::Timestamp;
 
 use super::{
     Members,
@@ -156,34 +158,50 @@ impl Members {
     }
 
     /// Takes certificates back: they are of no use on any server once this is acknowledged.
-    pub(super) async fn revoke_of_node(
+    pub(super) async fn revoke_certificates(
         &self,
+        caller: &Caller,
         request: &RevokeCertificatesRequest,
     ) -> Result<RevokeCertificatesResponse, Error> {
         let node = self.node_to_revoke(request)?;
-        let mut serials = Vec::new();
-        if !request.serial.is_empty() {
-            serials.push(request.serial.clone());
+        for _ in 0..EDITS_MAX {
+            let (term, view, now_s) = (self.leading_term()?, self.0.raft.view(), self.0.clock.unix_seconds());
+            let stored_record = node.as_ref().and_then(|node| view.get(&key_of(node)).cloned());
+            let stored = stored_record.as_ref().and_then(|stored| of(stored));
+            let change = match (&node, &*request.serial) {
+                (Some(node), "") => Some(record::revoked(stored, node, now_s).0),
+                (Some(_), serial) => stored.and_then(|stored| record::revoked_one(stored, serial)),
+                (None, _) => None,
+            };
+            let serials = match (&*request.serial, &change) {
+                ("", Some(change)) => record::revoked_serials(change),
+                ("", None) => Vec::new(),
+                (serial, _) => vec![serial.to_owned()],
+            };
+            let made = Made { view: &view, by: &caller.username, reason: &request.reason, now_s };
+            let mut operations: Vec<Operation> =
+                change.into_iter().map(|change| put(stored_record.as_deref(), change)).collect();
+            operations.extend(serials.iter().filter_map(|serial| made.certificate(serial)));
+            if let (Some(node), "") = (&node, &*request.serial) {
+                operations.push(made.node(node));
+            }
+            if operations.is_empty() {
+                return Ok(RevokeCertificatesResponse { serials });
+            }
+            let txn = Txn { compare: Vec::new(), success: operations, failure: Vec::new() };
+            if self.propose(term, &own_caller("certificates"), Action::Txn(txn), None).await? {
+                tracing::info!(?node, ?serials, by = caller.username, "certificates are revoked");
+                return Ok(RevokeCertificatesResponse { serials });
+            }
         }
-        let Some(node) = node else { return Ok(RevokeCertificatesResponse { serials }) };
-        let known = self
-            .edit_node(&node, |stored| {
-                let now_s = self.0.clock.unix_seconds();
-                if request.serial.is_empty() {
-                    return Ok(Some(record::revoked(stored, &node, now_s).0));
-                }
-                Ok(stored.and_then(|stored| record::revoked_one(stored, &request.serial)))
-            })
-            .await?;
-        if request.serial.is_empty() {
-            serials.extend(known.map(|known| record::revoked_serials(&known)).unwrap_or_default());
-        }
-        tracing::info!(%node, ?serials, "certificates are revoked");
-        Ok(RevokeCertificatesResponse { serials })
+        Err(writes::Error::Unsettled.into())
     }
 
     fn node_to_revoke(&self, request: &RevokeCertificatesRequest) -> Result<Option<NodeName>, Error> {
         let view = self.0.raft.view();
+        if request.reason.len() > REVOCATION_REASON_BYTES_MAX {
+            return Err(Error::invalid("reason", format!("is longer than {REVOCATION_REASON_BYTES_MAX} bytes"), ""));
+        }
         match (&*request.serial, &*request.node_name) {
             ("", "") => Err(Error::invalid("serial", "is missing", "name a serial or a node")),
             ("", node) => {
@@ -228,6 +246,47 @@ impl Members {
         }
         Err(writes::Error::Unsettled.into())
     }
+}
+
+/// Revocations as one call makes them.
+struct Made<'a> {
+    view: &'a View,
+    by: &'a str,
+    reason: &'a str,
+    now_s: u64,
+}
+
+impl Made<'_> {
+    /// `None` when the certificate is revoked already.
+    fn certificate(&self, serial: &str) -> Option<Operation> {
+        let spec = RevocationSpec { certificate_serial: serial.to_owned(), ..self.spec() };
+        let key = Target::Certificate(serial).revocation_key();
+        self.view.get(&key).is_none().then(|| put(None, revocation(&key, spec)))
+    }
+
+    /// Everything that the node has got so far, also what was made at the desk and is written down nowhere.
+    fn node(&self, node: &NodeName) -> Operation {
+        let subject = format!("node:{node}");
+        let key = Target::Subject(&subject).revocation_key();
+        let spec = RevocationSpec { subject, generation: self.now_s, ..self.spec() };
+        put(self.view.get(&key).map(|stored| &**stored), revocation(&key, spec))
+    }
+
+    fn spec(&self) -> RevocationSpec {
+        let end = self.now_s.saturating_add(CERTIFICATE_LIFETIME.as_secs());
+        RevocationSpec {
+            // No certificate lives longer.
+            expires_at: Some(Timestamp { seconds: i64::try_from(end).unwrap_or(i64::MAX), nanos: 0 }),
+            reason: self.reason.to_owned(),
+            revoked_by: self.by.to_owned(),
+            ..RevocationSpec::default()
+        }
+    }
+}
+
+fn revocation(key: &Key, spec: RevocationSpec) -> Object {
+    let metadata = ObjectMeta { name: key.name.clone(), uid: Uid::random().to_string(), ..ObjectMeta::default() };
+    Revocation { metadata: Some(metadata), spec: Some(spec), ..Revocation::default() }.into_object()
 }
 
 /// 20 bytes, and a leading zero.

@@ -90,8 +90,9 @@ impl Members {
 
     /// Whether the open session of a node's agent may go on.
     #[must_use]
-    pub fn may_session_go_on(view: &View, node: &NodeName, serial: &str, not_after_s: u64, now_s: u64) -> bool {
-        record::may_go_on(node_record(view, node), serial, not_after_s, now_s)
+    pub fn may_session_go_on(view: &View, agent: &Identity, now_s: u64) -> bool {
+        let stored = agent.node().and_then(|node| node_record(view, node));
+        record::may_go_on(stored, &agent.certificate_serial, agent.expires_at, now_s)
     }
 
     /// The certificate that this server shows, as others are told.

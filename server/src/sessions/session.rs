@@ -47,13 +47,8 @@ impl NodeSessions for NodeSessionsService {
         let (outbound, answers) = mpsc::channel(OUTBOUND_MAX);
         let id = self.sessions.parts.clock.random_u64();
         let session = Session { id, outbound, streams: Arc::default(), superseded: CancellationToken::new() };
-        let task = Task {
-            sessions: Arc::clone(&self.sessions),
-            node,
-            session,
-            certificate: (identity.certificate_serial.clone(), identity.expires_at),
-            inbound: request.into_inner(),
-        };
+        let task =
+            Task { sessions: Arc::clone(&self.sessions), node, session, identity, inbound: request.into_inner() };
         self.sessions.parts.tasks.spawn("node-session", OnExit::Log, task.run());
         Ok(Response::new(ReceiverStream::new(answers).boxed()))
     }
@@ -68,8 +63,8 @@ struct Task {
     sessions: Arc<Sessions>,
     node: NodeName,
     session: Session,
-    /// Its serial, and when it ends.
-    certificate: (String, u64),
+    /// Of the agent.
+    identity: Arc<Identity>,
     inbound: Streaming<FromNode>,
 }
 
@@ -149,8 +144,9 @@ impl Task {
     /// Its certificate was not taken back, and it has not ended without another one in its place.
     fn is_certified(&self) -> bool {
         let parts = &self.sessions.parts;
-        let (serial, not_after_s) = &self.certificate;
-        Members::may_session_go_on(&parts.handle.view(), &self.node, serial, *not_after_s, parts.clock.unix_seconds())
+        let (view, identity) = (parts.handle.view(), &*self.identity);
+        view.check_credential(identity.shown()).is_ok()
+            && Members::may_session_go_on(&view, identity, parts.clock.unix_seconds())
     }
 
     fn handle(&self, message: FromNode) -> Option<End> {

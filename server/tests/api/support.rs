@@ -164,7 +164,11 @@ impl Cluster {
         address: SocketAddr,
         certificate: Option<(&CertificateAuthority, &str, &str, &[&str])>,
     ) -> Channel {
-        let own = certificate.map(|(ca, role, name, groups)| issue(ca, role, name, groups));
+        self.dial_as(address, certificate.map(|(ca, role, name, groups)| issue(ca, role, name, groups)))
+    }
+
+    /// A connection that shows this certificate and its key.
+    pub(crate) fn dial_as(&self, address: SocketAddr, own: Option<(Vec<u8>, Vec<u8>)>) -> Channel {
         let identity = tls::Identity::from_pem(tls::Pem { own, ca: self.ca.cert_pem().as_bytes().to_vec() }).unwrap();
         let expected = Expected::name(SERVER_DNS_NAME).unwrap();
         Endpoint::from_shared(format!("http://{address}"))
