@@ -4,7 +4,6 @@ mod overload;
 mod pods;
 
 mod agent_restart;
-mod audits;
 mod cluster_operations;
 mod durability;
 mod failover;
@@ -15,7 +14,6 @@ mod linearizability;
 mod load;
 mod many_watches;
 mod node_joining;
-mod quotas;
 mod restore;
 mod shutdown;
 mod writes;
