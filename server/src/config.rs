@@ -290,7 +290,7 @@ fn read_lifetimes(pki: &mut Section, problems: &mut Problems) -> Option<Lifetime
         Some(lifetime) if (CERTIFICATE_LIFETIME_MIN..=CERTIFICATE_LIFETIME).contains(&lifetime) => Some(lifetime),
         Some(other) => {
             let (min, max) = (CERTIFICATE_LIFETIME_MIN.as_secs(), CERTIFICATE_LIFETIME.as_secs());
-            problems.none(&format!("pki.{key}"), format!("must be {min} to {max}, not {}", other.as_secs()))
+            problems.none(format!("pki.{key}"), format!("must be {min} to {max}, not {}", other.as_secs()))
         }
     };
     let node = read("node_lifetime_seconds", default.node);

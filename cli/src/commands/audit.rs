@@ -78,7 +78,10 @@ async fn tail(dir: &Path, count: usize, follow: bool) -> Result<Exit, Failure> {
         }
     })?;
     records.iter().for_each(|record| terminal::print(record));
-    while follow {
+    if !follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let shown = last;
         last = each(dir, |record| {
@@ -87,7 +90,6 @@ async fn tail(dir: &Path, count: usize, follow: bool) -> Result<Exit, Failure> {
             }
         })?;
     }
-    Ok(Exit::Ok)
 }
 
 fn text<'r>(record: &'r Value, field: &str) -> &'r str {

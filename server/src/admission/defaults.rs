@@ -1,5 +1,7 @@
 //! What a manifest need not say. Defaults depend on the object alone, so that the same manifest always means the same.
 
+use std::collections::btree_map::Entry;
+
 use boss_proto::{
     intent::{Isolation, NetworkMode, RestartPolicy, SandboxClass},
     limits::GRACE_PERIOD_SECONDS_DEFAULT,
@@ -59,10 +61,13 @@ pub(super) fn normalize(object: &mut Object) {
 fn fill_secret(secret: &mut v1::Secret) {
     let texts = std::mem::take(&mut secret.string_data);
     for (key, text) in texts {
-        if secret.data.contains_key(&key) {
-            secret.string_data.insert(key, text);
-        } else {
-            secret.data.insert(key, text.into());
+        match secret.data.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(text.into());
+            }
+            Entry::Occupied(taken) => {
+                secret.string_data.insert(taken.key().clone(), text);
+            }
         }
     }
 }

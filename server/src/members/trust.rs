@@ -188,8 +188,8 @@ fn of_node(node: &NodeName, latest: Option<&v1::IssuedCertificate>) -> Certifica
         None => CertificateStatus { problem: "it has none that is good".to_owned(), ..status },
         Some(latest) => CertificateStatus {
             serial: latest.serial.clone(),
-            not_before: latest.not_before.clone(),
-            not_after: latest.not_after.clone(),
+            not_before: latest.not_before,
+            not_after: latest.not_after,
             authority: latest.authority.clone(),
             revoked: latest.revoked,
             ..status
