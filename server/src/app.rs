@@ -274,6 +274,8 @@ impl App {
 
 /// Whether another server may ask something of this one.
 fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api::Error> {
+    // Who comes from another life is told so: that it is no member of this one only follows from it.
+    writes::check_incarnation(raft, headers)?;
     if raft.is_removed(id) {
         return Err(api::Error::Forbidden(format!("server {id} has been removed from the cluster")));
     }
@@ -282,7 +284,7 @@ fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api:
     if !members.is_empty() && !members.iter().any(|member| member.id == id) {
         return Err(api::Error::Forbidden(format!("server {id} is no member of the cluster")));
     }
-    writes::check_incarnation(raft, headers)
+    Ok(())
 }
 
 async fn start_raft(

@@ -87,7 +87,9 @@ async fn a_fresh_server_goes_on_from_a_snapshot_and_knows_nothing_of_the_life_be
     let refused = ask(&cluster, 1, id, &before.incarnation).await.expect_err("a server of the life before");
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     assert!(refused.message().contains("incarnation"), "{refused:?}");
-    ask(&cluster, 1, id, &after.incarnation).await.expect("the present one");
+    let refused = ask(&cluster, 1, id, &after.incarnation).await.expect_err("it is no member of the new life");
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    ask(&cluster, id, id, &after.incarnation).await.expect("the present one");
     // Those of the life before still find one another, and change nothing here.
     for old in 1..=3 {
         cluster.start_server(old);
