@@ -9,6 +9,9 @@ N ?= 1
 NAME ?= node-1
 FUZZ_SECONDS ?= 600
 FUZZ ?=
+MINUTES ?= 10
+HOURS ?= 1
+SEED ?=
 
 RELEASE := $(CARGO_TARGET_DIR)/release
 BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
@@ -16,7 +19,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log fuzz clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log chaos soak fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +87,12 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 	$(CARGO) bench --locked -p boss-raft --bench log
 	SLOW_SYNC_US=4000 LD_PRELOAD=$(CARGO_TARGET_DIR)/slow_sync.so $(CARGO) bench --locked -p boss-raft --bench log
 
+
+chaos: build ## Break clusters for MINUTES and judge what was seen, or repeat one SEED; needs root
+	$(if $(SEED),$(RELEASE)/boss-chaos sprint --seed $(SEED) --keep,$(RELEASE)/boss-chaos run --minutes $(MINUTES))
+
+soak: build ## The same for HOURS; needs root
+	$(RELEASE)/boss-chaos run --minutes $$(( 60 * $(HOURS) ))
 
 fuzz: deps ## Feed every reader with damaged bytes, FUZZ_SECONDS for each; FUZZ=log_recovery for one of them
 	BOSS_FUZZ_SECONDS=$(FUZZ_SECONDS) BOSS_FUZZ_SEED=$${BOSS_FUZZ_SEED:-$$(date +%s)} \

@@ -180,12 +180,35 @@ impl Api {
 
     /// Deletes an object.
     pub async fn delete<T: Resource>(&self, namespace: &str, name: &str) -> Result<v1::DeleteResponse, Status> {
+        self.delete_as::<T>(namespace, name, self.seen.request_id()).await
+    }
+
+    /// Deletes an object under this request id.
+    pub async fn delete_as<T: Resource>(
+        &self,
+        namespace: &str,
+        name: &str,
+        id: v1::RequestId,
+    ) -> Result<v1::DeleteResponse, Status> {
         let message = v1::DeleteRequest {
             key: Some(key::<T>(namespace, name)),
-            request_id: Some(self.seen.request_id()),
+            request_id: Some(id),
             ..v1::DeleteRequest::default()
         };
         let response = within(Box::pin(self.registry().delete(self.request(message)?))).await?.into_inner();
+        self.seen.note(response.revision);
+        Ok(response)
+    }
+
+    /// All of it or nothing, if all comparisons hold; under a fresh request id.
+    pub async fn txn(
+        &self,
+        compare: Vec<v1::Compare>,
+        success: Vec<v1::TxnOperation>,
+    ) -> Result<v1::TxnResponse, Status> {
+        let request_id = Some(self.seen.request_id());
+        let message = v1::TxnRequest { compare, success, request_id, ..v1::TxnRequest::default() };
+        let response = within(Box::pin(self.registry().txn(self.request(message)?))).await?.into_inner();
         self.seen.note(response.revision);
         Ok(response)
     }
@@ -235,12 +258,12 @@ impl Api {
         namespace: &str,
         limit: u32,
         page_token: prost::bytes::Bytes,
-    ) -> Result<(Vec<T>, prost::bytes::Bytes), Status> {
+    ) -> Result<(Vec<T>, prost::bytes::Bytes, Revision), Status> {
         let (kind, namespace) = (T::KIND.to_string(), namespace.to_owned());
         let message = v1::ListRequest { kind, namespace, limit, page_token, ..v1::ListRequest::default() };
         let page = within(Box::pin(self.registry().list(self.request(message)?))).await?.into_inner();
         let items: Result<_, _> = page.items.into_iter().map(|item| unpack(Some(item))).collect();
-        Ok((items?, page.next_page_token))
+        Ok((items?, page.next_page_token, Revision(page.revision)))
     }
 
     /// Follows a kind from after a revision, or from a whole list if there is none.

@@ -4,9 +4,16 @@
 //! registry told and checks that they explain everything, in O(n log n); [`search`] looks at each object alone and
 //! tries to find any order that explains its answers. A history is good when both say so.
 
+pub mod bindings;
 pub mod coverage;
 pub mod generate;
+pub mod growth;
+pub mod pairs;
+pub mod pods;
 pub mod search;
+pub mod sets;
+pub mod states;
+pub mod terms;
 pub mod watches;
 pub mod witness;
 
@@ -58,6 +65,11 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}", self.problem)?;
         self.operations.iter().try_for_each(|operation| writeln!(f, "  {operation:?}"))
     }
+}
+
+/// A broken promise that no single operation of a register shows.
+pub(crate) fn broken(problem: impl Into<String>) -> Verdict {
+    invalid(problem, [])
 }
 
 fn invalid<'a>(problem: impl Into<String>, operations: impl IntoIterator<Item = &'a Operation>) -> Verdict {

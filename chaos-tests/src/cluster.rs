@@ -3,6 +3,7 @@
 //! Whatever fails in here is a failed test: it panics with what was waited for, and the cluster shows the end of each
 //! process' log when it is dropped in a panic.
 
+mod apart;
 mod growing;
 mod nodes;
 mod waiting;
@@ -25,6 +26,7 @@ pub use self::growing::Newcomer;
 use crate::{
     api::{Api, Credential, Seen},
     machine::Machine,
+    net::Network,
     ports::{self, Port},
     proc,
     process::{Exit, Process, kill_process},
@@ -50,11 +52,27 @@ pub struct Spec {
     pub nodes: usize,
     /// Election timing: fast, standard or slow-disk.
     pub profile: &'static str,
+    /// Where its machines are.
+    pub place: Where,
+}
+
+/// Where the machines of a cluster are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// All on the loopback address of this machine.
+    Here,
+    /// Each in a network namespace of its own; only on a machine of one's own ([`crate::net::on_own_machine`]).
+    Apart {
+        /// Further hosts, for clients.
+        clients: usize,
+        /// Each server's data lies in memory of so many bytes, so that it can be full; none for a real disk.
+        disk_bytes: Option<u64>,
+    },
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { servers: 3, nodes: 1, profile: "standard" }
+        Self { servers: 3, nodes: 1, profile: "standard", place: Where::Here }
     }
 }
 
@@ -63,6 +81,7 @@ pub struct Cluster {
     // Dropped in this order: the processes before the folder that they work in.
     servers: Vec<Machine>,
     nodes: Vec<Machine>,
+    network: Option<Network>,
     layout: provision::Cluster,
     /// Every server by its id, also those that joined later.
     known: Vec<Server>,
@@ -74,7 +93,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it and waits until every server answers linearizable reads and every node is Ready.
     pub async fn start(spec: Spec) -> Self {
-        Self::prepare(spec).bring_up().await
+        let mut cluster = Self::prepare(spec);
+        cluster.move_apart(spec.place).await;
+        cluster.bring_up().await
     }
 
     /// The same of what was prepared.
@@ -111,7 +132,8 @@ impl Cluster {
     #[must_use]
     pub fn prepare(spec: Spec) -> Self {
         let folder = RunFolder::create().unwrap_or_else(|error| panic!("no folder for the run: {error}"));
-        let ports: Vec<Port> = (0..spec.servers * 3)
+        let ports_of_one = if spec.place == Where::Here { 3 } else { 0 };
+        let ports: Vec<Port> = (0..spec.servers * ports_of_one)
             .map(|_| ports::take(&run_folder::root().join("ports")).unwrap_or_else(|error| panic!("{error}")))
             .collect();
         let plan = plan(spec, &ports);
@@ -127,7 +149,7 @@ impl Cluster {
         });
         let (servers, nodes) = (servers.collect(), nodes.collect());
         LIVE.fetch_add(1, Ordering::SeqCst);
-        Self { servers, nodes, layout, known: plan.servers, folder, seen: Seen::default(), ports }
+        Self { servers, nodes, network: None, layout, known: plan.servers, folder, seen: Seen::default(), ports }
     }
 
     /// Makes certificate, configuration and ports for one more server, and starts nothing. Returns its id.
@@ -253,6 +275,26 @@ impl Cluster {
         api.unwrap_or_else(|error| panic!("{error}")).sharing(&self.seen)
     }
 
+    /// The administrator's way to all servers there are now.
+    #[must_use]
+    pub fn doors(&self) -> Doors {
+        Doors {
+            addresses: self.known.iter().map(|server| server.api.clone()).collect(),
+            ca_pem: self.ca_pem(),
+            token: self.token("admin", &["system:admins"]),
+            seen: self.seen.clone(),
+        }
+    }
+
+    /// Copies the logs of all processes into a folder.
+    pub fn copy_logs(&self, to: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(self.folder.path().join("logs"))?.flatten() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// The administrator at one server.
     #[must_use]
     pub fn admin_at(&self, id: u64) -> Api {
@@ -337,6 +379,27 @@ impl Drop for Cluster {
     }
 }
 
+/// What clients need to reach every server; for clients that run elsewhere.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    addresses: Vec<String>,
+    ca_pem: String,
+    token: String,
+    seen: Seen,
+}
+
+impl Doors {
+    /// A client of each server, that connects from where this is called.
+    #[must_use]
+    pub fn open(&self) -> Vec<Api> {
+        let open = |address: &String| {
+            let api = Api::new(address, &self.ca_pem, Credential::Token(self.token.clone()));
+            api.unwrap_or_else(|error| panic!("{error}")).sharing(&self.seen)
+        };
+        self.addresses.iter().map(open).collect()
+    }
+}
+
 /// The value, or a failed test.
 pub fn or_fail<T>(outcome: Result<T, TimedOut>) -> T {
     outcome.unwrap_or_else(|timed_out| panic!("{timed_out}"))
@@ -364,11 +427,12 @@ fn index_of(id: u64) -> usize {
 }
 
 fn plan(spec: Spec, ports: &[Port]) -> Plan {
-    let servers = ports
-        .chunks(3)
-        .zip(1..)
-        .map(|(ports, id)| Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]))
-        .collect();
+    let here =
+        |(ports, id): (&[Port], u64)| Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]);
+    let servers = match spec.place {
+        Where::Here => ports.chunks(3).zip(1..).map(here).collect(),
+        Where::Apart { .. } => (1..=spec.servers as u64).map(apart::server).collect(),
+    };
     let nodes = (1..=spec.nodes).map(|index| Node::new(format!("node-{index}"))).collect();
     let (profile, context) = (spec.profile.to_owned(), "chaos".to_owned());
     Plan { cluster_id: provision::random_cluster_id(), profile, servers, context, nodes }

@@ -4,12 +4,14 @@
 //! An operation is an *invoke* and at most one end: *ok* with its effect, *fail* when it certainly did nothing, *info*
 //! when nobody knows. After an *info* its process is retired: what it began may still happen at any later time.
 
+mod calls;
 mod operations;
 mod recorder;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    calls::{Call, Called, Reply, calls},
     operations::{BadHistory, End, Operation, operations},
     recorder::{Invocation, Recorder},
 };
@@ -56,12 +58,25 @@ pub enum What {
         /// Why.
         why: String,
     },
+    /// A client of another workload than the registers is about to ask; it ends with a reply, or as all do.
+    Call {
+        /// What it asks.
+        call: Call,
+    },
+    /// A client was told this.
+    Reply {
+        /// The answer.
+        reply: Reply,
+    },
     /// Something was done to the cluster.
     Fault {
         /// What, like `kill server-2`.
         name: String,
         /// Whether it took hold.
         outcome: FaultOutcome,
+        /// Whom it hit.
+        #[serde(default)]
+        hosts: Vec<String>,
     },
 }
 

@@ -2,6 +2,7 @@
 //! The library is the harness; the tests are in `tests/`, one file per subject.
 
 pub mod cluster;
+pub mod net;
 
 pub mod api;
 pub mod bossctl_run;
@@ -11,6 +12,11 @@ pub mod machine;
 pub mod manifests;
 pub mod tokens;
 pub mod workload;
+
+pub mod nemesis;
+pub mod report;
+pub mod sample;
+pub mod sprint;
 
 pub mod checkers;
 pub mod history;

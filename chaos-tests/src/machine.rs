@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use crate::{
     binaries,
     cluster::{STOP_DEADLINE, or_fail},
+    net::Place,
     proc,
     process::{Exit, Process},
     run_folder::RunFolder,
@@ -17,6 +18,7 @@ pub struct Machine {
     name: String,
     program: PathBuf,
     config: PathBuf,
+    place: Option<Place>,
     process: Option<Process>,
 }
 
@@ -25,13 +27,18 @@ impl Machine {
     #[must_use]
     pub fn new(name: &str, program: &'static str, config: PathBuf) -> Self {
         let program = binaries::find(program).unwrap_or_else(|error| panic!("{error}"));
-        Self { name: name.to_owned(), program, config, process: None }
+        Self { name: name.to_owned(), program, config, place: None, process: None }
     }
 
     /// What its log is called.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// From its next start on it runs in this network.
+    pub fn move_to(&mut self, place: Option<Place>) {
+        self.place = place;
     }
 
     /// Kills it; it has no chance to do anything.
@@ -51,7 +58,10 @@ impl Machine {
         let log = folder.log(&self.name);
         let mut output = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened");
         writeln!(output, "==== start of {} {args:?}", self.name).expect("the log can be written");
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.place {
+            Some(place) => place.command(&self.program),
+            None => Command::new(&self.program),
+        };
         command.arg("--config").arg(&self.config).args(args);
         without_boss_variables(&mut command).env(proc::RUN_VARIABLE, folder.path()).env("RUST_BACKTRACE", "1");
         command.stdin(std::process::Stdio::null());

@@ -91,6 +91,11 @@ impl Reaper {
     }
 }
 
+/// Begins to wait for children, if nobody does yet; the first process that is started does the same.
+pub fn watch_children() {
+    LazyLock::force(&REAPER);
+}
+
 impl Process {
     /// Starts it in a process group of its own, so that a Ctrl-C at the terminal reaches the tests only.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
@@ -140,12 +145,20 @@ impl Process {
         wait::until(format!("process {} ends", self.id.pid), deadline, async || self.exit().ok_or("it runs")).await
     }
 
+    /// Waits for its end on this thread; for what ends soon.
+    #[must_use]
+    pub fn end(&self) -> Exit {
+        let reaper = *REAPER;
+        let runs = |table: &mut Table| table.exits.get(&self.id.pid) == Some(&None);
+        let table = reaper.changed.wait_while(reaper.lock(), runs).unwrap_or_else(PoisonError::into_inner);
+        // Its entry is there until this value is dropped.
+        table.exits.get(&self.id.pid).copied().flatten().unwrap_or(Exit::Signal(Signal::SIGKILL))
+    }
+
     /// Kills it and waits until it is reaped.
     pub fn kill_now(&self) {
         self.signal(Signal::SIGKILL);
-        let reaper = *REAPER;
-        let runs = |table: &mut Table| table.exits.get(&self.id.pid) == Some(&None);
-        drop(reaper.changed.wait_while(reaper.lock(), runs).unwrap_or_else(PoisonError::into_inner));
+        let _ = self.end();
     }
 }
 

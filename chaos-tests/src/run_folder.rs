@@ -10,7 +10,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::{
-    binaries,
+    binaries, nemesis,
     proc::{self, ProcessId},
     process::{Process, kill_process},
 };
@@ -85,6 +85,7 @@ impl Drop for RunFolder {
 pub fn clean_up(run: &Path) {
     kill_processes_of(run);
     remove_groups_of(run);
+    nemesis::starve::remove_groups_of(run);
 }
 
 /// The janitor cleans up when this process dies without being able to: it reads the other end of a pipe from us.

@@ -24,7 +24,7 @@ impl fmt::Display for Setting {
         let build = if cfg!(debug_assertions) { "debug" } else { "release" };
         let processors = thread::available_parallelism().map_or(0, usize::from);
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let Spec { servers, nodes, profile } = self.spec;
+        let Spec { servers, nodes, profile, .. } = self.spec;
         writeln!(f, "{servers} servers, {nodes} nodes, profile {profile}, {build} build")?;
         writeln!(f, "{processors} processors, Linux {}, data in {}", kernel.trim(), run_folder::root().display())?;
         write!(f, "load average before {}, after {}", self.load_before, load_average())

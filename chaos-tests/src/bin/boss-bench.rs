@@ -133,7 +133,7 @@ async fn main() -> ExitCode {
         "slow-disk" => "slow-disk",
         _ => "standard",
     };
-    let spec = Spec { servers: usize::from(args.servers), nodes: 1, profile };
+    let spec = Spec { servers: usize::from(args.servers), nodes: 1, profile, ..Spec::default() };
     let todo = match args.what {
         What::All => vec![What::PodStart { pods: 100 }, What::Idle { minutes: 3 }, What::Failover { runs: 20 }],
         one => vec![one],

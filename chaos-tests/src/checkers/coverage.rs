@@ -41,14 +41,14 @@ pub fn count(events: &[Event]) -> Coverage {
     let mut seen = Coverage::default();
     for event in events {
         match &event.what {
-            What::Ok { .. } if event.at_ns < first => seen.before += 1,
-            What::Ok { .. } if event.at_ns <= last => seen.during += 1,
-            What::Ok { .. } => seen.after += 1,
+            What::Ok { .. } | What::Reply { .. } if event.at_ns < first => seen.before += 1,
+            What::Ok { .. } | What::Reply { .. } if event.at_ns <= last => seen.during += 1,
+            What::Ok { .. } | What::Reply { .. } => seen.after += 1,
             What::Info { .. } => seen.unknown += 1,
             What::Fail { .. } => seen.failed += 1,
             What::Fault { outcome: FaultOutcome::Installed, .. } => seen.faults += 1,
             What::Fault { outcome: FaultOutcome::Skipped | FaultOutcome::Unclear, .. } => seen.doubtful_faults += 1,
-            What::Fault { outcome: FaultOutcome::Healed, .. } | What::Invoke { .. } => {}
+            What::Fault { outcome: FaultOutcome::Healed, .. } | What::Invoke { .. } | What::Call { .. } => {}
         }
     }
     seen
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn answers_are_counted_around_the_faults_and_a_quiet_part_is_no_proof() {
         let ok = || What::Ok { answer: Answer::Absent };
-        let fault = |outcome| What::Fault { name: "kill".into(), outcome };
+        let fault = |outcome| What::Fault { name: "kill".into(), outcome, hosts: Vec::new() };
         let whats = [ok(), ok(), fault(FaultOutcome::Installed), ok(), fault(FaultOutcome::Healed), ok()];
         let events: Vec<Event> =
             whats.into_iter().zip(1..).map(|(what, at_ns)| Event { at_ns, process: 1, what }).collect();

@@ -31,6 +31,9 @@ impl Newcomer {
 impl Cluster {
     /// A machine with a name and ports of its own.
     pub fn newcomer(&mut self, name: &str) -> Newcomer {
+        if let Some(newcomer) = self.newcomer_apart(name) {
+            return newcomer;
+        }
         let mut port = || {
             let port = ports::take(&run_folder::root().join("ports")).unwrap_or_else(|error| panic!("{error}"));
             let number = port.number();
@@ -67,6 +70,7 @@ impl Cluster {
         let id = text.lines().find_map(|line| line.strip_prefix("id = ")?.parse().ok()).expect("a server has an id");
         assert!(self.server_ids().all(|known| known != id), "id {id} was used before");
         let mut machine = Machine::new(&newcomer.server.name, "boss-server", config);
+        machine.move_to(self.place_of(&newcomer.server));
         machine.start(&self.folder, &[]);
         // Ids of changes that came to nothing are never used again.
         while (self.servers.len() as u64) < id - 1 {

@@ -69,6 +69,7 @@ pub fn operations(events: &[Event]) -> Result<Vec<Operation>, BadHistory> {
     let mut done: Vec<Option<Operation>> = Vec::new();
     let mut open: BTreeMap<Process, usize> = BTreeMap::new();
     let mut retired = BTreeSet::new();
+    let mut elsewhere = BTreeSet::new();
     let mut last_ns = 0;
     for (index, event) in events.iter().enumerate() {
         let bad = |problem: &str| BadHistory { index, problem: problem.to_owned() };
@@ -78,6 +79,12 @@ pub fn operations(events: &[Event]) -> Result<Vec<Operation>, BadHistory> {
         last_ns = event.at_ns;
         match &event.what {
             What::Fault { .. } => {}
+            // The workloads beside the registers have processes of their own.
+            What::Call { .. } => {
+                elsewhere.insert(event.process);
+            }
+            _ if elsewhere.contains(&event.process) => {}
+            What::Reply { .. } => return Err(bad("nothing was begun that could end")),
             What::Invoke { key, action } => {
                 if retired.contains(&event.process) {
                     return Err(bad("the process was retired"));

@@ -13,7 +13,7 @@ use std::{
 
 use boss_base::clock::{Clock, SystemClock};
 
-use super::{Action, Answer, Event, FaultOutcome, Process, What};
+use super::{Action, Answer, Call, Event, FaultOutcome, Process, Reply, What};
 
 /// Records events of many clients. The time of an event is taken under the same lock that orders the lines.
 pub struct Recorder {
@@ -65,9 +65,26 @@ impl Recorder {
         Invocation { recorder: self, process, ended: false }
     }
 
+    /// As [`Recorder::invoke`], of another workload than the registers.
+    pub fn call(&self, process: Process, call: Call) -> Invocation<'_> {
+        self.write(process, What::Call { call });
+        Invocation { recorder: self, process, ended: false }
+    }
+
+    /// What times of events count from.
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.began
+    }
+
     /// Something was done to the cluster.
     pub fn fault(&self, name: impl Into<String>, outcome: FaultOutcome) {
-        self.write(0, What::Fault { name: name.into(), outcome });
+        self.fault_on(name, outcome, Vec::new());
+    }
+
+    /// Something was done to these hosts.
+    pub fn fault_on(&self, name: impl Into<String>, outcome: FaultOutcome, hosts: Vec<String>) {
+        self.write(0, What::Fault { name: name.into(), outcome, hosts });
     }
 
     /// Everything so far; what was written to the file is complete then.
@@ -95,6 +112,11 @@ impl Invocation<'_> {
     /// It was answered.
     pub fn ok(mut self, answer: Answer) {
         self.end(What::Ok { answer });
+    }
+
+    /// A call was answered.
+    pub fn reply(mut self, reply: Reply) {
+        self.end(What::Reply { reply });
     }
 
     /// It certainly did nothing.

@@ -1,15 +1,19 @@
 //! Clients that treat objects as registers with compare-and-set, through any server, and record every step. Values are
 //! unique; a client whose outcome is unknown is retired, and another takes its place.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use boss_client::Error;
 use boss_proto::{ids::Revision, v1};
 use tonic::Status;
 
+use super::{
+    Stop,
+    asking::{Failed, PATIENCE, failed},
+};
 use crate::{
     api::{Api, error_info},
     checkers::generate::{Random, choose},
@@ -20,16 +24,14 @@ use crate::{
 /// A client changes its server about so often, and whenever one does not answer: else a server that hangs would soon
 /// have all clients.
 const OPERATIONS_AT_ONE_SERVER: usize = 16;
-/// For one answer. What takes longer has an unknown outcome; an election takes less.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// Where the registers are.
 pub const NAMESPACE: &str = "default";
 
 /// Clients that go on until they are told to stop.
-pub struct Registers<'a> {
-    recorder: &'a Recorder,
+pub struct Registers {
+    recorder: Arc<Recorder>,
     keys: usize,
-    stopped: AtomicBool,
+    stop: Stop,
     answered: AtomicUsize,
 }
 
@@ -39,16 +41,11 @@ pub fn name(key: usize) -> String {
     format!("register-{key}")
 }
 
-impl<'a> Registers<'a> {
+impl Registers {
     /// Registers that nobody has touched.
     #[must_use]
-    pub fn new(recorder: &'a Recorder, keys: usize) -> Self {
-        Self { recorder, keys, stopped: AtomicBool::new(false), answered: AtomicUsize::new(0) }
-    }
-
-    /// Ends all clients after their current operation.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+    pub fn new(recorder: Arc<Recorder>, keys: usize, stop: Stop) -> Self {
+        Self { recorder, keys, stop, answered: AtomicUsize::new(0) }
     }
 
     /// How many operations were answered so far.
@@ -63,7 +60,7 @@ impl<'a> Registers<'a> {
         let mut process = self.recorder.process();
         let mut seen = vec![0; self.keys];
         let mut server = random.below(servers.len());
-        while !self.stopped.load(Ordering::SeqCst) {
+        while !self.stop.is_set() {
             if random.below(OPERATIONS_AT_ONE_SERVER) == 0 {
                 server = random.below(servers.len());
             }
@@ -142,19 +139,18 @@ fn told(result: Result<Answer, Status>, action: &Action) -> Told {
         Ok(answer) => return Told::Answer(answer),
         Err(status) => status,
     };
-    let current = error_info(&status).current_revision;
-    match (Error::from_status(&status), action) {
-        (Error::NotFound(_), Action::Read) => Told::Answer(Answer::Read { found: None, at: current }),
-        (Error::NotFound(_), _) => Told::Answer(Answer::Absent),
-        (Error::AlreadyExists(_), _) => Told::Answer(Answer::Exists { current }),
-        (Error::Conflict { current, .. }, _) => Told::Answer(Answer::Conflict { current: current.0 }),
-        // A read that was not answered did nothing, whatever became of it.
-        (error, Action::Read) => Told::Nothing(error.to_string()),
-        (error @ (Error::Unavailable(_) | Error::Overloaded(_) | Error::RequestExpired { .. }), _) => {
-            Told::Nothing(error.to_string())
-        }
-        (Error::Precondition(detail), _) if detail.reason == "UNSETTLED" => Told::Nothing(detail.to_string()),
-        (error @ (Error::Timeout(_) | Error::Internal(_)), _) => Told::Unknown(error.to_string()),
-        (error, _) => panic!("{action:?} was refused: {error:?}"),
+    if *action == Action::Read {
+        return match Error::from_status(&status) {
+            Error::NotFound(_) => Told::Answer(Answer::Read { found: None, at: error_info(&status).current_revision }),
+            // A read that was not answered did nothing, whatever became of it.
+            error => Told::Nothing(error.to_string()),
+        };
+    }
+    match failed(&status) {
+        Failed::Absent => Told::Answer(Answer::Absent),
+        Failed::Exists { current } => Told::Answer(Answer::Exists { current }),
+        Failed::Conflict { current } => Told::Answer(Answer::Conflict { current }),
+        Failed::Nothing(why) => Told::Nothing(why),
+        Failed::Unknown(why) => Told::Unknown(why),
     }
 }

@@ -1,22 +1,19 @@
 //! Every answer is explained by one order of all operations that real time allows, whatever happens to leaders; and
 //! watches tell exactly what was written. `SEED=123` repeats the choices of a run.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use boss_chaos_tests::{
     api::Api,
     checkers::{coverage, generate::Random, linearizable, watches},
     cluster::{Cluster, Spec, or_fail},
     history::{FaultOutcome, Recorder, operations},
-    manifests::{name_of, record},
+    manifests::record,
     wait,
-    workload::register::{NAMESPACE, Registers, version},
+    workload::{Stop, following, register::Registers},
 };
-use boss_client::{
-    Client, Query,
-    watch::{EventKind, Item},
-};
-use boss_proto::{ids::Revision, kind::Kind, object::Resource, v1};
+use boss_client::Client;
+use boss_proto::{ids::Revision, object::Resource, v1};
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 
@@ -45,22 +42,23 @@ async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_
     say(&format!("SEED={seed} gives the same clients and faults again"));
     let mut cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
     let path = cluster.folder().join("history.jsonl");
-    let recorder = Recorder::create(&path).expect("the run's folder can be written");
-    let registers = Registers::new(&recorder, KEYS);
+    let recorder = Arc::new(Recorder::create(&path).expect("the run's folder can be written"));
+    let stop = Stop::default();
+    let registers = Registers::new(recorder.clone(), KEYS, stop.clone());
     let start = cluster.admin().create(record("start", "x")).await.expect("the cluster works").revision;
     let servers: Vec<Api> = cluster.server_ids().map(|id| cluster.admin_at(id)).collect();
     let watchers: Vec<Client> = cluster.server_ids().map(|id| cluster.client(id)).collect();
 
     let last = cluster.client(1);
     let clients = join_all((0..CLIENTS).map(|client| registers.run(seed.wrapping_add(client), &servers)));
-    let told = join_all(watchers.iter().map(|client| follow(client, start)));
+    let told = join_all(watchers.iter().map(|client| following::registers(client, start, END)));
     let disturb = async {
         progress(&registers, QUIET).await;
         for fault in shuffled(seed) {
             disturb_leader(&mut cluster, &recorder, &registers, fault).await;
         }
         progress(&registers, QUIET).await;
-        registers.stop();
+        stop.set();
     };
     let writing = async {
         tokio::join!(clients, disturb);
@@ -75,6 +73,8 @@ async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_
     let wanted = coverage::Wanted { answered_each: QUIET, faults: FAULTS.len() };
     let verdict = linearizable(&operations).and(seen.judge(wanted));
     assert!(verdict.is_valid(), "seed {seed}, history {}: {verdict:?}", path.display());
+    let told: Result<Vec<_>, String> = told.into_iter().collect();
+    let told = told.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
     for told in &told {
         watches::check(&operations, told).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
@@ -103,7 +103,7 @@ fn shuffled(seed: u64) -> [Fault; FAULTS.len()] {
     faults
 }
 
-async fn disturb_leader(cluster: &mut Cluster, recorder: &Recorder, registers: &Registers<'_>, fault: Fault) {
+async fn disturb_leader(cluster: &mut Cluster, recorder: &Recorder, registers: &Registers, fault: Fault) {
     let leader = cluster.leader().await;
     match fault {
         Fault::KillLeader => {
@@ -125,35 +125,10 @@ async fn disturb_leader(cluster: &mut Cluster, recorder: &Recorder, registers: &
 }
 
 /// Waits until so many more operations were answered.
-async fn progress(registers: &Registers<'_>, more: usize) {
+async fn progress(registers: &Registers, more: usize) {
     let wanted = registers.answered() + more;
     let enough = wait::until(format!("{wanted} operations are answered"), PATIENCE, async || {
         wait::holds(registers.answered() >= wanted, format!("{} are", registers.answered()))
     });
     or_fail(enough.await);
-}
-
-/// What a watch tells of the registers after `start`, until the object that ends the run.
-async fn follow(client: &Client, start: Revision) -> Vec<watches::Told> {
-    let query = Query::all(Kind::ServiceAccount).in_namespace(NAMESPACE);
-    let mut watch = client.watch_after(query, start);
-    let mut told = Vec::new();
-    loop {
-        match watch.next().await.expect("nothing is wrong with the query") {
-            Item::Event { kind, object, revision } => {
-                let account = v1::ServiceAccount::try_from_object(object).expect("the watch is of accounts");
-                let key = name_of(account.metadata.as_ref()).to_owned();
-                if key == END {
-                    return told;
-                }
-                let value = match kind {
-                    EventKind::Deleted => None,
-                    EventKind::Added | EventKind::Modified => version(&account).map(|version| version.value),
-                };
-                told.push(watches::Told { revision: revision.0, key, value });
-            }
-            Item::Bookmark(_) | Item::Interrupted(_) => {}
-            Item::Restarted { .. } => panic!("the history reaches back: no watch may begin anew"),
-        }
-    }
 }

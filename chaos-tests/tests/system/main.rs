@@ -4,6 +4,7 @@ mod overload;
 mod pods;
 
 mod agent_restart;
+mod apart;
 mod cluster_operations;
 mod durability;
 mod failover;
@@ -16,6 +17,7 @@ mod many_watches;
 mod node_joining;
 mod restore;
 mod shutdown;
+mod sprint;
 mod writes;
 
 mod authorization;

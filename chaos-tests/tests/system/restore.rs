@@ -50,7 +50,7 @@ async fn a_fresh_server_goes_on_from_a_snapshot_and_knows_nothing_of_the_life_be
         admin.create(record(name, "saved")).await.expect("the cluster works");
     }
     let (saved, revision) = admin.list::<ServiceAccount>("default").await.expect("it lists");
-    let (_, page) = admin.list_page::<ServiceAccount>("default", 2, Default::default()).await.expect("it lists");
+    let (_, page, _) = admin.list_page::<ServiceAccount>("default", 2, Default::default()).await.expect("it lists");
     assert!(!page.is_empty());
     let before = admin.status().await.expect("it answers");
     let bossctl = Bossctl::of(&cluster);

@@ -1,0 +1,13 @@
+//! What is done to clusters. [`schedule`] decides what and when, from a seed, as plain data; [`run`] does it and writes
+//! down what became of it. Neither judges anything.
+
+pub mod fault;
+pub mod run;
+pub mod schedule;
+pub(crate) mod starve;
+
+pub use self::{
+    fault::{Family, Fault, Target},
+    run::Disturber,
+    schedule::{Plan, Step},
+};

@@ -1,0 +1,235 @@
+//! The faults there are, and what each needs for itself. Pure.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::net::Shape;
+
+/// A kind of fault, as users choose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// kill -9 of servers.
+    Kill,
+    /// SIGSTOP of servers.
+    Pause,
+    /// Links between servers that let nothing through.
+    Partition,
+    /// Links that lose some.
+    Loss,
+    /// Links that are slow.
+    Bandwidth,
+    /// Disks without room.
+    DiskFull,
+    /// Servers that get a small part of a processor.
+    Starve,
+    /// Leadership that is handed over.
+    Transfer,
+    /// Servers that join and leave.
+    Membership,
+    /// kill -9 and SIGSTOP of agents.
+    Agent,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Kill,
+        Self::Pause,
+        Self::Partition,
+        Self::Loss,
+        Self::Bandwidth,
+        Self::DiskFull,
+        Self::Starve,
+        Self::Transfer,
+        Self::Membership,
+        Self::Agent,
+    ];
+
+    /// As it is written on a command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::Loss => "loss",
+            Self::Bandwidth => "bandwidth",
+            Self::DiskFull => "disk-full",
+            Self::Starve => "starve",
+            Self::Transfer => "transfer",
+            Self::Membership => "membership",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// The family of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+}
+
+/// Whom a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// This server.
+    One(u64),
+    /// Whoever leads when it begins.
+    Leader,
+    /// All servers.
+    All,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// kill -9, and a start at the end.
+    Kill(Target),
+    /// SIGSTOP, and SIGCONT at the end.
+    Pause(Target),
+    /// These links let nothing through. [`Fault::CutLeader`] for those around the leader.
+    Cut(Shape),
+    /// As [`Fault::Cut`], of the leader: all shapes that are about one server.
+    CutLeader(Around),
+    /// Every link between servers loses so many of a thousand packets.
+    Loss(u16),
+    /// A server receives no more than so many kbit/s.
+    Bandwidth(u64, u32),
+    /// A server's disk has no room left.
+    DiskFull(Target),
+    /// A server gets no more than so many of a thousand parts of one processor.
+    Starve(Target, u32),
+    /// The leader hands over.
+    Transfer,
+    /// A server joins; at the end it leaves.
+    Join,
+    /// kill -9 of an agent, counted from 0.
+    KillAgent(usize),
+    /// SIGSTOP of an agent, counted from 0.
+    PauseAgent(usize),
+}
+
+/// A shape around one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Around {
+    /// [`Shape::Isolate`]
+    Isolate,
+    /// [`Shape::Alone`]
+    Alone,
+    /// [`Shape::Deaf`]
+    Deaf,
+    /// [`Shape::Mute`]
+    Mute,
+}
+
+impl Around {
+    /// Around this server.
+    #[must_use]
+    pub fn shape(self, id: u64) -> Shape {
+        match self {
+            Self::Isolate => Shape::Isolate(id),
+            Self::Alone => Shape::Alone(id),
+            Self::Deaf => Shape::Deaf(id),
+            Self::Mute => Shape::Mute(id),
+        }
+    }
+}
+
+/// What at most one fault at a time may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Whether a server runs.
+    Process(u64),
+    /// The links between servers.
+    Links,
+    /// What links lose.
+    Loss,
+    /// What a server receives.
+    Bandwidth(u64),
+    /// A server's disk.
+    Disk(u64),
+    /// A server's share of a processor.
+    Processor(u64),
+    /// Who leads: nothing else may move the leadership while this looks for the leader.
+    Leadership,
+    /// An agent.
+    Agent(usize),
+}
+
+impl Fault {
+    /// What it needs for itself, among so many servers.
+    #[must_use]
+    pub fn claims(&self, servers: u64) -> BTreeSet<Claim> {
+        let of = |target: Target, claim: fn(u64) -> Claim| -> BTreeSet<Claim> {
+            match target {
+                Target::One(id) => [claim(id)].into(),
+                // It may be any server.
+                Target::Leader => (1..=servers).map(claim).chain([Claim::Leadership]).collect(),
+                Target::All => (1..=servers).map(claim).collect(),
+            }
+        };
+        match self {
+            Self::Kill(target) | Self::Pause(target) => of(*target, Claim::Process),
+            Self::Cut(_) => [Claim::Links].into(),
+            Self::CutLeader(_) => [Claim::Links, Claim::Leadership].into(),
+            Self::Loss(_) => [Claim::Loss].into(),
+            Self::Bandwidth(id, _) => [Claim::Bandwidth(*id)].into(),
+            Self::DiskFull(target) => of(*target, Claim::Disk),
+            Self::Starve(target, _) => of(*target, Claim::Processor),
+            Self::Transfer => [Claim::Leadership].into(),
+            Self::Join => (1..=servers).map(Claim::Process).chain([Claim::Leadership, Claim::Links]).collect(),
+            Self::KillAgent(index) | Self::PauseAgent(index) => [Claim::Agent(*index)].into(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(id) => write!(f, "server-{id}"),
+            Self::Leader => f.write_str("the leader"),
+            Self::All => f.write_str("all servers"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill(target) => write!(f, "kill {target}"),
+            Self::Pause(target) => write!(f, "pause {target}"),
+            Self::Cut(shape) => write!(f, "partition {}", words(shape)),
+            Self::CutLeader(around) => write!(f, "partition {} the leader", around.word()),
+            Self::Loss(lost) => write!(f, "lose {lost} of 1000 packets"),
+            Self::Bandwidth(id, kbit) => write!(f, "slow server-{id} to {kbit} kbit/s"),
+            Self::DiskFull(target) => write!(f, "fill the disk of {target}"),
+            Self::Starve(target, share) => write!(f, "starve {target} to {share} of 1000"),
+            Self::Transfer => f.write_str("transfer the leadership"),
+            Self::Join => f.write_str("join and remove a server"),
+            Self::KillAgent(index) => write!(f, "kill agent-{}", index + 1),
+            Self::PauseAgent(index) => write!(f, "pause agent-{}", index + 1),
+        }
+    }
+}
+
+impl Around {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Isolate => "isolating",
+            Self::Alone => "leaving alone",
+            Self::Deaf => "deafening",
+            Self::Mute => "muting",
+        }
+    }
+}
+
+fn words(shape: &Shape) -> String {
+    match shape {
+        Shape::Isolate(id) => format!("isolating server-{id}"),
+        Shape::Alone(id) => format!("leaving alone server-{id}"),
+        Shape::Halves(half) => format!("{half:?} and the others"),
+        Shape::Bridge(id) => format!("with server-{id} as a bridge"),
+        Shape::Ring => "as a ring".to_owned(),
+        Shape::Deaf(id) => format!("deafening server-{id}"),
+        Shape::Mute(id) => format!("muting server-{id}"),
+    }
+}

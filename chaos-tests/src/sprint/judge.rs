@@ -1,0 +1,99 @@
+//! All judges of a sprint, each promise by its own. Pure.
+
+use super::{Bindings, Closing, Judged, Options, Watches};
+use crate::{
+    checkers::{self, Verdict, coverage},
+    history::{Event, What, calls, operations},
+    nemesis::Step,
+    sample::Sample,
+};
+
+/// Answers before, during and after the faults; fewer say nothing.
+const ANSWERED_EACH: usize = 50;
+
+/// What a sprint has seen.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The history.
+    pub events: Vec<Event>,
+    /// What servers said of themselves.
+    pub samples: Vec<Sample>,
+    /// The faults that were planned.
+    pub steps: Vec<Step>,
+    /// What watches of registers told.
+    pub watches: Watches,
+    /// What a watch of pods told.
+    pub bound: Bindings,
+    /// At the end.
+    pub closing: Closing,
+}
+
+impl Seen {
+    /// How many operations were answered.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event.what, What::Ok { .. } | What::Reply { .. })).count()
+    }
+}
+
+/// The judgement of everything.
+#[must_use]
+pub(super) fn all(options: &Options, seen: &Seen) -> Vec<Judged> {
+    let mut judged = Vec::new();
+    let mut say = |promise, verdict| judged.push(Judged { promise, verdict });
+    let (operations, calls) = match (operations(&seen.events), calls(&seen.events)) {
+        (Ok(operations), Ok(calls)) => (operations, calls),
+        (Err(bad), _) | (_, Err(bad)) => {
+            say("the history has its form", Verdict::Unknown(bad.to_string()));
+            return judged;
+        }
+    };
+    say("registers are linearizable", checkers::linearizable(&operations));
+    say("watches are ordered, unique and complete", watches(&operations, &seen.watches));
+    say("sets are complete, and retries done once", checkers::sets::check(&calls));
+    say("transactions are whole and alone", checkers::pairs::check(&calls));
+    say("a term has one leader", checkers::terms::check(&seen.samples));
+    say("equal states at equal indexes", checkers::states::check(&seen.closing.states, options.servers));
+    if options.nodes > 0 {
+        say("a pod is bound once", checkers::bindings::check(&seen.bound));
+        say("no pod is lost, doubled or left behind", checkers::pods::check(&seen.closing.pods));
+    }
+    say("nothing grows", checkers::growth::check(&seen.samples));
+    say("everything comes back", back(&seen.closing));
+    let wanted = coverage::Wanted { answered_each: ANSWERED_EACH, faults: seen.steps.len() };
+    say("enough was seen", coverage(options, seen, wanted));
+    judged
+}
+
+fn coverage(options: &Options, seen: &Seen, wanted: coverage::Wanted) -> Verdict {
+    if options.families.is_empty() {
+        return Verdict::Valid;
+    }
+    if seen.steps.is_empty() {
+        return Verdict::Unknown("there was room for no fault".to_owned());
+    }
+    coverage::count(&seen.events).judge(wanted)
+}
+
+fn watches(operations: &[crate::history::Operation], watches: &Watches) -> Verdict {
+    let mut whole = Vec::new();
+    for watch in watches {
+        match watch {
+            Ok(told) => whole.push(told),
+            Err(problem) => return checkers::broken(problem.clone()),
+        }
+    }
+    let each = whole.iter().try_for_each(|told| checkers::watches::check(operations, told));
+    let agree = whole.windows(2).try_for_each(|pair| checkers::watches::agree(pair[0], pair[1]));
+    match each.and(agree) {
+        Ok(()) => Verdict::Valid,
+        Err(problem) => checkers::broken(problem.to_string()),
+    }
+}
+
+fn back(closing: &Closing) -> Verdict {
+    match &closing.problems[..] {
+        [] => Verdict::Valid,
+        problems => checkers::broken(problems.join("; ")),
+    }
+}

@@ -1,0 +1,84 @@
+//! What a refusal means for whoever asked, and asking again until somebody answers. Knows no workload.
+
+use std::time::Duration;
+
+use boss_client::Error;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::Status;
+
+use crate::{
+    api::{Api, error_info},
+    checkers::generate::Random,
+};
+
+/// For one answer. What takes longer has an unknown outcome; an election takes less.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// For asking again and again.
+const INSISTENCE: Duration = Duration::from_secs(12);
+/// Between two attempts, so that a cluster that refuses at once is not asked all the time.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Why something was not done, or may not have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// There is no such object.
+    Absent,
+    /// There is one already.
+    Exists {
+        /// At this revision.
+        current: u64,
+    },
+    /// It is at another revision.
+    Conflict {
+        /// At this one.
+        current: u64,
+    },
+    /// It was certainly not done.
+    Nothing(String),
+    /// It may have been done, or be done later.
+    Unknown(String),
+}
+
+/// What a refusal of a write means. One that no workload can provoke is a failed test.
+#[must_use]
+pub fn failed(status: &Status) -> Failed {
+    let current = error_info(status).current_revision;
+    match Error::from_status(status) {
+        Error::NotFound(_) => Failed::Absent,
+        Error::AlreadyExists(_) => Failed::Exists { current },
+        Error::Conflict { current, .. } => Failed::Conflict { current: current.0 },
+        error @ (Error::Unavailable(_) | Error::Overloaded(_)) => Failed::Nothing(error.to_string()),
+        Error::Precondition(detail) if detail.reason == "UNSETTLED" => Failed::Nothing(detail.to_string()),
+        error @ (Error::Timeout(_) | Error::Internal(_)) => Failed::Unknown(error.to_string()),
+        // Too old to be told from a new one: this attempt did nothing, an earlier one may have.
+        error @ Error::RequestExpired { .. } => Failed::Nothing(error.to_string()),
+        error => panic!("this was refused: {error:?}"),
+    }
+}
+
+/// Asks one server after the other the same thing until one answers; the request id in it makes it one request.
+pub async fn insist(
+    random: &mut Random,
+    servers: &[Api],
+    ask: impl AsyncFn(&Api) -> Result<u64, Status>,
+) -> Result<u64, Failed> {
+    let deadline = Instant::now() + INSISTENCE;
+    let mut server = random.below(servers.len());
+    let mut may_be_done = None;
+    let mut last = String::from("no answer");
+    while Instant::now() < deadline {
+        let until = (Instant::now() + PATIENCE).min(deadline);
+        match timeout_at(until, ask(&servers[server])).await {
+            Ok(Ok(revision)) => return Ok(revision),
+            Ok(Err(status)) => match failed(&status) {
+                Failed::Nothing(why) => last = why,
+                Failed::Unknown(why) => may_be_done = Some(why),
+                told => return Err(told),
+            },
+            Err(_) => may_be_done = Some("no answer".to_owned()),
+        }
+        server = (server + 1) % servers.len();
+        sleep(PAUSE).await;
+    }
+    Err(may_be_done.map_or(Failed::Nothing(last), Failed::Unknown))
+}
