@@ -44,7 +44,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// From the last write to its news.
 const LAST_NEWS: Duration = Duration::from_secs(15);
 /// What a server's disk holds when disks are to be full: its reserve, and something to fill.
-const DISK_BYTES: u64 = 512 << 20;
+const DISK_BYTES: u64 = 384 << 20;
 /// The object that ends the watches.
 const END: &str = "end-of-the-sprint";
 
@@ -281,24 +281,40 @@ async fn conduct(
     threads: Vec<std::thread::JoinHandle<()>>,
     ending: &Ending<'_>,
 ) -> Closing {
+    let mut closing = Closing::default();
+    closing.problems.extend(progress(ending.recorder, 0).await.err());
     let began = Instant::now();
     let others: Vec<Host> = (0..CLIENT_HOSTS).map(Host::client).chain((0..options.nodes).map(Host::node)).collect();
     Box::pin(Disturber::new(cluster, ending.recorder, others).carry_out(began, steps)).await;
-    let mut closing = Closing::default();
     closing.problems.extend(recover(cluster).await.err());
-    let left = options.duration.saturating_sub(began.elapsed()).max(QUIET);
-    sleep(left).await;
+    let answered = ending.recorder.answered();
+    sleep(options.duration.saturating_sub(began.elapsed()).max(QUIET)).await;
+    closing.problems.extend(progress(ending.recorder, answered).await.err());
     ending.stop.set();
+    closing.problems.extend(join(threads).await);
+    closing.problems.extend(ended(cluster));
+    look_back(cluster, ending, &mut closing).await;
+    ending.sampler.stop();
+    closing
+}
+
+/// Waits for all clients; tells of those that panicked.
+async fn join(threads: Vec<std::thread::JoinHandle<()>>) -> Vec<String> {
+    let mut problems = Vec::new();
     for thread in threads {
         // A client stops after what it is at, and that has a bound of its own.
         while !thread.is_finished() {
             sleep(Duration::from_millis(20)).await;
         }
         if let Err(panic) = thread.join() {
-            closing.problems.push(format!("a client: {}", text_of(&*panic)));
+            problems.push(format!("a client: {}", text_of(&*panic)));
         }
     }
-    closing.problems.extend(ended(cluster));
+    problems
+}
+
+/// What is to be seen when all is quiet again.
+async fn look_back(cluster: &Cluster, ending: &Ending<'_>, closing: &mut Closing) {
     let last = cluster.client(cluster.running_servers()[0]).create(record(END, "x").into_object()).await;
     closing.problems.extend(last.err().map(|error| format!("the last write: {error}")));
     clients::list_everywhere(cluster, ending.recorder).await;
@@ -307,8 +323,15 @@ async fn conduct(
         Err(problem) => closing.problems.push(problem),
     }
     closing.states = states(cluster).await;
-    ending.sampler.stop();
-    closing
+}
+
+/// Waits until clients have got answers enough to say something, on a machine however slow.
+async fn progress(recorder: &Recorder, from: usize) -> Result<(), String> {
+    let enough = wait::until("clients are answered", RECOVERY, async || {
+        let answered = recorder.answered() - from;
+        wait::holds(answered >= 2 * judge::ANSWERED_EACH, format!("{answered} times"))
+    });
+    enough.await.map_err(|timed_out| timed_out.to_string())
 }
 
 /// Waits until everything works again.

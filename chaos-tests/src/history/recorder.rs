@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ pub struct Recorder {
     began: Duration,
     next_process: AtomicU64,
     next_value: AtomicU64,
+    answered: AtomicUsize,
     written: Mutex<Written>,
 }
 
@@ -43,6 +44,7 @@ impl Recorder {
             began: SystemClock.monotonic(),
             next_process: AtomicU64::new(1),
             next_value: AtomicU64::new(1),
+            answered: AtomicUsize::new(0),
             written: Mutex::new(written),
         })
     }
@@ -75,6 +77,12 @@ impl Recorder {
     #[must_use]
     pub fn began(&self) -> Duration {
         self.began
+    }
+
+    /// How many operations and calls were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Something was done to the cluster.
@@ -131,6 +139,9 @@ impl Invocation<'_> {
 
     fn end(&mut self, what: What) {
         self.ended = true;
+        if matches!(what, What::Ok { .. } | What::Reply { .. }) {
+            self.recorder.answered.fetch_add(1, Ordering::Relaxed);
+        }
         self.recorder.write(self.process, what);
     }
 }

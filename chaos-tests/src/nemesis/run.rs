@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::PathBuf,
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    fcntl::posix_fallocate,
+    sys::{signal::Signal, statvfs::fstatvfs},
+};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
@@ -29,7 +32,7 @@ use crate::{
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// For the answer of a server that may be paused.
 const LOOK: Duration = Duration::from_millis(500);
-/// The data of a server may have so much room again: its own reserve, and a little.
+/// Takes the room of a full disk.
 const FILLER: &str = "filler-of-a-test";
 
 /// Disturbs one cluster.
@@ -313,12 +316,14 @@ fn between(servers: &[u64]) -> impl Iterator<Item = Link> {
 
 /// Takes all room of a server's disk.
 fn fill(cluster: &Cluster, id: u64) -> io::Result<PathBuf> {
-    const BLOCK: usize = 1 << 20;
     let path = cluster.data_of(id).join(FILLER);
-    let mut file = File::create(&path)?;
-    for block in [BLOCK, 4_096] {
-        let bytes = vec![0; block];
-        while file.write_all(&bytes).is_ok() {}
+    let file = File::create(&path)?;
+    let disk = fstatvfs(&file)?;
+    let free = i64::try_from(disk.blocks_available() * disk.fragment_size()).map_err(io::Error::other)?;
+    // The server writes meanwhile: what it takes now is not there any more.
+    let mut left = free;
+    while left > 0 && posix_fallocate(&file, 0, left).is_err() {
+        left -= free / 64 + 1;
     }
     Ok(path)
 }

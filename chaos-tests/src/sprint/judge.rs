@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Answers before, during and after the faults; fewer say nothing.
-const ANSWERED_EACH: usize = 50;
+pub(super) const ANSWERED_EACH: usize = 30;
 
 /// What a sprint has seen.
 #[derive(Debug, Clone)]
