@@ -41,6 +41,8 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// How far clocks may differ.
     pub leeway: Duration,
+    /// From issue to end, whatever a token says.
+    pub lifetime_max: Duration,
     /// In seconds since the Unix epoch.
     pub now: u64,
 }
@@ -113,6 +115,14 @@ impl VerifyingKeys {
     }
 }
 
+/// The name of the key that a token says it was signed with. Nothing of it is believed yet.
+pub fn key_id(token: &str) -> Result<String, Refusal> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::TooLong);
+    }
+    check_header(token)
+}
+
 /// The key id of a token whose header is one that we make.
 fn check_header(token: &str) -> Result<String, Refusal> {
     let header = jsonwebtoken::decode_header(token).map_err(|error| Refusal::Malformed(error.to_string()))?;
@@ -150,8 +160,13 @@ fn check_registered(claims: &Registered, expected: &Expected<'_>) -> Result<(), 
     if claims.exp.saturating_add(leeway) <= expected.now {
         return Err(Refusal::Expired);
     }
-    if claims.nbf > expected.now.saturating_add(leeway) {
+    // Issued in the future it would be newer than what revokes it.
+    if claims.nbf.max(claims.iat) > expected.now.saturating_add(leeway) {
         return Err(Refusal::NotYetValid);
+    }
+    if claims.exp.saturating_sub(claims.iat) > expected.lifetime_max.as_secs() {
+        let max = expected.lifetime_max.as_secs();
+        return Err(Refusal::BadClaims(format!("from iat to exp there may be {max} seconds at most")));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod dev;
 mod node;
 mod policy;
 mod read;
+mod secret;
 mod snapshot;
 mod token;
 mod write;
@@ -30,6 +31,7 @@ pub use self::{
     node::{JoinNode, Node},
     policy::{Policy, TestPolicy},
     read::{Describe, Events, Get, Logs, Selection, Watch},
+    secret::{CreateSecret, Secrets},
     snapshot::{RestoreSnapshot, Snapshot},
     token::{CreateToken, RevokeSubject, RevokeToken, Tokens},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
@@ -113,6 +115,9 @@ pub enum Command {
     /// Policies, without a cluster
     #[command(subcommand)]
     Policy(Policy),
+    /// Secrets, and the keys that seal them
+    #[command(subcommand, alias = "secrets")]
+    Secret(Secrets),
     /// Bearer tokens, and tokens with which machines join
     #[command(subcommand)]
     Token(Tokens),

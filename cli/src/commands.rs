@@ -28,6 +28,7 @@ mod manifests;
 mod node;
 mod patch;
 mod policy;
+mod secret;
 mod snapshot;
 mod target;
 mod token;
@@ -64,6 +65,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Certs(args) => certs::run(args, global).await,
         Command::Node(args) => node::run(args, global).await,
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
+        Command::Secret(args) => secret::run(args, &Session::open(global)?).await,
         Command::Token(args) => token::run(args, &Session::open(global)?).await,
         Command::Logout => token::logout(&Session::open(global)?).await,
         Command::Bench(args) => bench::run(args, global).await,

@@ -159,7 +159,8 @@ impl From<provision::Error> for Failure {
             Error::Corrupt { .. } => {
                 (Exit::Failed, Some("restore the file, or make a new cluster in another folder".to_owned()))
             }
-            Error::Io { .. } | Error::Certificate(_) | Error::Token(_) => (Exit::Failed, None),
+            Error::SealingKeys(_) => (Exit::BadInput, Some("name the file pki/sealing.keys of the cluster".to_owned())),
+            Error::Io { .. } | Error::Certificate(_) | Error::Sealing(_) | Error::Token(_) => (Exit::Failed, None),
         };
         Failure { exit, what: "cannot use the cluster's folder".to_owned(), why: chain(&error), next }
     }

@@ -85,6 +85,12 @@ pub enum Error {
     /// A certificate or key could not be made.
     #[error("cannot make a certificate")]
     Certificate(#[from] pki::Error),
+    /// A key that seals secrets could not be made.
+    #[error("cannot make a sealing key")]
+    Sealing(#[from] boss_base::sealing::Error),
+    /// A file of sealing keys could not be used.
+    #[error("the sealing keys cannot be used")]
+    SealingKeys(#[from] boss_base::sealing::BadKeys),
     /// The token key could not be used.
     #[error("cannot make a token")]
     Token(#[from] boss_base::jwt::KeyError),
@@ -121,6 +127,7 @@ pub fn create(directory: &Path, plan: &Plan) -> Result<Cluster, Error> {
     let cluster = Cluster { directory, plan: plan.clone() };
     let authority = identity::make_authority(&cluster)?;
     let key = identity::make_token_key(&cluster)?;
+    identity::make_sealing_key(&cluster)?;
     let members: Vec<_> = plan.servers.iter().map(config::Member::from).collect();
     for server in &plan.servers {
         identity::make_server(&cluster, &authority, &key.public_pem(), server)?;
@@ -223,6 +230,11 @@ impl Cluster {
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {
         self.directory.join(identity::CA_CERTIFICATE)
+    }
+
+    /// Whether it was made with keys that seal secrets, as all but old ones are.
+    fn has_sealing_keys(&self) -> bool {
+        self.directory.join(identity::SEALING_KEYS).exists()
     }
 
     /// The administrator's token.

@@ -182,6 +182,7 @@ impl App {
             reads: Reads::new(raft.clone(), authenticator.clone(), vault.clone(), clock.clone(), &groups.serving),
             clock,
             vault,
+            authenticator: authenticator.clone(),
             raft: raft.clone(),
             peers,
             sessions: sessions.clone(),

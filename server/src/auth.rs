@@ -7,7 +7,7 @@ mod certificate;
 mod ends;
 mod identity;
 pub mod node_authorizer;
-mod token;
+pub(crate) mod token;
 
 pub use authenticator::Authenticator;
 pub use certificate::{Principal, Problem as CertificateProblem};
@@ -60,8 +60,14 @@ pub fn service_account_uid(object_uid: &str) -> String {
     format!("serviceaccount:{object_uid}")
 }
 
+/// Every service account is in the first, those of a namespace in the second.
+#[must_use]
+pub fn service_account_groups(namespace: &str) -> Vec<String> {
+    vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+}
+
 /// A name or group that only Boss gives, in a credential of a user.
-fn check_user_names(name: &str, groups: &[String]) -> Result<(), String> {
+pub(crate) fn check_user_names(name: &str, groups: &[String]) -> Result<(), String> {
     if name.is_empty() {
         return Err("the name is empty".to_owned());
     }

@@ -35,9 +35,13 @@ mod past;
 mod replicas;
 #[path = "api/revocations.rs"]
 mod revocations;
+#[path = "api/secrets.rs"]
+mod secrets;
 #[path = "api/slow_watchers.rs"]
 mod slow_watchers;
 #[path = "api/start_and_stop.rs"]
 mod start_and_stop;
+#[path = "api/tokens.rs"]
+mod tokens;
 #[path = "api/watches.rs"]
 mod watches;

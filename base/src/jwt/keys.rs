@@ -97,6 +97,7 @@ impl SigningKey {
 #[derive(Clone)]
 pub struct VerifyingKey {
     decoding: DecodingKey,
+    public: Vec<u8>,
     kid: String,
 }
 
@@ -112,7 +113,15 @@ impl VerifyingKey {
         if key.len() != PUBLIC_KEY_LEN {
             return Err(unusable("it is no Ed25519 public key"));
         }
-        Ok(Self { decoding: DecodingKey::from_ed_der(key), kid: kid(key) })
+        Ok(Self { decoding: DecodingKey::from_ed_der(key), public: key.to_vec(), kid: kid(key) })
+    }
+
+    /// As a JSON Web Key (RFC 8037), for others who check.
+    #[must_use]
+    pub fn to_jwk(&self) -> serde_json::Value {
+        serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": base64url(&self.public),
+        })
     }
 
     /// From a file with the public key's PEM.
@@ -140,6 +149,11 @@ impl VerifyingKeys {
         self.0.get(kid)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.0.values()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -157,6 +171,17 @@ impl FromIterator<VerifyingKey> for VerifyingKeys {
     fn from_iter<I: IntoIterator<Item = VerifyingKey>>(keys: I) -> Self {
         Self(keys.into_iter().map(|key| (key.kid.clone(), key)).collect())
     }
+}
+
+/// Without padding (RFC 4648).
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        text.extend((0..=chunk.len()).map(|digit| char::from(ALPHABET[(bits >> (18 - 6 * digit)) as usize & 63])));
+    }
+    text
 }
 
 fn kid(public_key: &[u8]) -> String {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const NOW: u64 = 1_700_000_000;
+const LIFETIME_MAX: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, PartialEq, Deserialize)]
 struct Claims {
@@ -36,7 +37,7 @@ fn keys(key: &SigningKey) -> VerifyingKeys {
 
 fn verify(keys: &VerifyingKeys, token: &str) -> Result<Verified<Claims>, Refusal> {
     let leeway = Duration::from_secs(5);
-    keys.verify(token, &Expected { audience: "here", issuer: "us", leeway, now: NOW })
+    keys.verify(token, &Expected { audience: "here", issuer: "us", leeway, lifetime_max: LIFETIME_MAX, now: NOW })
 }
 
 fn base64(text: &str) -> String {
@@ -99,7 +100,14 @@ fn time_limits_give_way_by_the_leeway_and_no_more() {
     let key = SigningKey::generate().unwrap();
     verify(&keys(&key), &key.sign(&with("exp", json!(NOW - 4))).unwrap()).unwrap();
     verify(&keys(&key), &key.sign(&with("nbf", json!(NOW + 5))).unwrap()).unwrap();
-    verify(&keys(&key), &key.sign(&with("exp", json!(u64::MAX))).unwrap()).unwrap();
+    verify(&keys(&key), &key.sign(&with("exp", json!(NOW - 60 + 3_600))).unwrap()).unwrap();
+    for exp in [NOW - 60 + 3_601, u64::MAX] {
+        let token = key.sign(&with("exp", json!(exp))).unwrap();
+        assert!(matches!(verify(&keys(&key), &token), Err(Refusal::BadClaims(_))), "a longer life than any token's");
+    }
+    verify(&keys(&key), &key.sign(&with("iat", json!(NOW + 5))).unwrap()).unwrap();
+    let tomorrow = key.sign(&with("iat", json!(NOW + 6))).unwrap();
+    assert_eq!(verify(&keys(&key), &tomorrow), Err(Refusal::NotYetValid), "issued in the future");
 }
 
 #[test]

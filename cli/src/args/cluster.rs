@@ -93,6 +93,9 @@ pub struct Join {
     /// The folder to make for the server; nothing of a server may be in it
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
+    /// The cluster's file of keys that seal secrets, which its operator hands out: pki/sealing.keys of its folder
+    #[arg(long, value_name = "FILE")]
+    pub sealing_keys: Option<PathBuf>,
     /// Where it answers about its health and metrics
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7402")]
     pub http: String,

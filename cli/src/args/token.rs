@@ -19,12 +19,24 @@ pub enum Tokens {
 #[derive(Debug, Clone, Args)]
 pub struct CreateToken {
     /// For machines that join as nodes: bossctl node join
-    #[arg(long = "node", id = "for_nodes", required_unless_present = "control_plane")]
+    #[arg(long = "node", id = "for_nodes", required_unless_present_any = ["control_plane", "service_account", "user"])]
     pub for_nodes: bool,
     /// For one machine that joins as a server: bossctl cluster join
     // Not `--server`: that names the servers to ask, in every command.
     #[arg(long, conflicts_with = "for_nodes")]
     pub control_plane: bool,
+    /// For programs that act as this service account of the namespace
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["for_nodes", "control_plane", "user"])]
+    pub service_account: Option<String>,
+    /// Good only as long as this pod of the namespace stands
+    #[arg(long, value_name = "NAME", requires = "service_account")]
+    pub pod: Option<String>,
+    /// For this user; needs the right to impersonate him
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["for_nodes", "control_plane"])]
+    pub user: Option<String>,
+    /// A group of the user; needs the right to impersonate it; may be repeated
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub group: Vec<String>,
     /// The one name that the node is to have
     #[arg(long, value_name = "NAME", requires = "for_nodes", conflicts_with = "name_prefix")]
     pub name: Option<String>,

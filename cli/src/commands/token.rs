@@ -1,7 +1,10 @@
 //! `bossctl token`, `bossctl auth revoke-subject` and `bossctl logout`: tokens of callers and of machines that join, and
 //! the end of credentials.
 
-use boss_proto::v1::{self, OwnCredential, revoke_request::Target};
+use boss_base::files;
+use boss_proto::v1::{
+    self, OwnCredential, TokenServiceAccount, TokenUser, create_token_request::Subject, revoke_request::Target,
+};
 
 use super::cluster::join_tokens;
 use crate::{
@@ -33,6 +36,15 @@ async fn end(args: args::RevokeToken, session: &Session) -> Result<Exit, Failure
 }
 
 async fn create(args: args::CreateToken, session: &Session) -> Result<Exit, Failure> {
+    if let Some(name) = args.service_account.clone() {
+        let (namespace, pod_name) = (session.namespace.clone(), args.pod.clone().unwrap_or_default());
+        let account = TokenServiceAccount { namespace, name, pod_name, pod_uid: String::new() };
+        return create_bearer(Subject::ServiceAccount(account), args, session).await;
+    }
+    if let Some(name) = args.user.clone() {
+        let user = TokenUser { name, groups: args.group.clone() };
+        return create_bearer(Subject::User(user), args, session).await;
+    }
     let node = args.for_nodes.then(|| v1::NodeScope {
         name: args.name.clone().unwrap_or_default(),
         name_prefix: args.name_prefix.clone().unwrap_or_default(),
@@ -45,6 +57,23 @@ async fn create(args: args::CreateToken, session: &Session) -> Result<Exit, Fail
         node,
     };
     join_tokens::create(request, args.out, session).await
+}
+
+/// A token for who acts as a service account or a user.
+async fn create_bearer(subject: Subject, args: args::CreateToken, session: &Session) -> Result<Exit, Failure> {
+    let lifetime_seconds = u32::try_from(args.expires.as_secs()).unwrap_or(u32::MAX);
+    let request = v1::CreateTokenRequest { subject: Some(subject), lifetime_seconds };
+    let answer = terminal::waiting("asking for a token", session.client.create_token(request)).await;
+    let answer = answer.map_err(|error| Failure::from_client("cannot make a token", &error))?;
+    let until = answer.expires_at.map_or_else(String::new, |at| output::rfc3339(at.seconds));
+    terminal::note(&format!("token {}, good until {until}", answer.token_id));
+    match args.out {
+        None => terminal::print(&format!("{}\n", answer.token)),
+        Some(path) => files::write_atomic(&path, answer.token.as_bytes(), files::PRIVATE).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot write the token", format!("{}: {error}", path.display()))
+        })?,
+    }
+    Ok(Exit::Ok)
 }
 
 pub(super) async fn revoke_subject(args: &args::RevokeSubject, session: &Session) -> Result<Exit, Failure> {

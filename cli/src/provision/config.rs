@@ -33,6 +33,8 @@ struct ServerFile<'a> {
     tokens: Tokens<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pki: Option<Pki>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealing: Option<Sealing>,
     raft: Raft<'a>,
     members: &'a [Member],
 }
@@ -65,6 +67,11 @@ struct Tokens<'a> {
 #[derive(Serialize)]
 struct Pki {
     ca_key: &'static str,
+}
+
+#[derive(Serialize)]
+struct Sealing {
+    keys: &'static str,
 }
 
 #[derive(Serialize)]
@@ -105,6 +112,8 @@ pub(super) struct Around<'a> {
     pub(super) token_keys: &'a [String],
     /// Whether it holds the authority's key.
     pub(super) signs: bool,
+    /// Whether it was given the keys that seal secrets.
+    pub(super) seals: bool,
 }
 
 #[derive(Serialize)]
@@ -130,6 +139,7 @@ pub(super) fn server_toml(server: &Server, around: &Around<'_>) -> Result<String
         tls: Tls { certificate: "tls/server.crt", key: "tls/server.key", ca: "tls/ca.crt" },
         tokens: Tokens { keys: around.token_keys },
         pki: around.signs.then_some(Pki { ca_key: "tls/ca.key" }),
+        sealing: around.seals.then_some(Sealing { keys: "tls/sealing.keys" }),
         raft: Raft { profile: around.profile },
         members: around.members,
     }))
@@ -142,6 +152,7 @@ pub(super) fn write_server(cluster: &Cluster, server: &Server, members: &[Member
         members,
         token_keys: &["tls/token.pub".to_owned()],
         signs: true,
+        seals: cluster.has_sealing_keys(),
     };
     let text = server_toml(server, &around)?;
     cluster.write(&format!("{}/{SERVER_FILE}", server.folder), text.as_bytes(), files::PUBLIC)

@@ -7,6 +7,7 @@ use boss_base::{
     files,
     jwt::{Registered, SigningKey},
     pki::{CertificateAuthority, Subject},
+    sealing::new_key_line,
 };
 use boss_proto::{
     ids::{ClusterId, Uid},
@@ -31,6 +32,10 @@ pub(super) const TOKEN_PUBLIC: &str = "pki/token.pub";
 pub(super) const ADMIN_TOKEN: &str = "pki/admin.token";
 /// In a server's own folder.
 pub(super) const SERVER_CA_KEY: &str = "tls/ca.key";
+/// The keys that seal secrets, for the operator to keep; each server has a copy beside its certificate.
+pub(super) const SEALING_KEYS: &str = "pki/sealing.keys";
+const SEALING_KEYS_HEAD: &str = "# The keys that seal secrets, the newest first. Without them no secret of the cluster or of its backups can be\n\
+                                 # read: keep a copy, and not beside the backups.\n";
 const ADMIN_CERTIFICATE: &str = "pki/admin.crt";
 const ADMIN_KEY: &str = "pki/admin.key";
 
@@ -48,6 +53,11 @@ pub(super) fn make_token_key(cluster: &Cluster) -> Result<SigningKey, Error> {
     Ok(key)
 }
 
+pub(super) fn make_sealing_key(cluster: &Cluster) -> Result<(), Error> {
+    let text = format!("{SEALING_KEYS_HEAD}{}", new_key_line()?);
+    cluster.write(SEALING_KEYS, text.as_bytes(), files::PRIVATE)
+}
+
 /// With the authority's key, so that it can sign the certificates of servers that join.
 pub(super) fn make_server(
     cluster: &Cluster,
@@ -61,6 +71,9 @@ pub(super) fn make_server(
     cluster.write(&tls("server.key"), certificate.key_pem.as_bytes(), files::PRIVATE)?;
     cluster.write(&tls("ca.crt"), authority.cert_pem().as_bytes(), files::PUBLIC)?;
     cluster.write(&format!("{}/{SERVER_CA_KEY}", server.folder), authority.key_pem().as_bytes(), files::PRIVATE)?;
+    if cluster.has_sealing_keys() {
+        cluster.write(&tls("sealing.keys"), cluster.read(SEALING_KEYS)?.as_bytes(), files::PRIVATE)?;
+    }
     cluster.write(&tls("token.pub"), token_public_pem.as_bytes(), files::PUBLIC)
 }
 

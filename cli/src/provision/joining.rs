@@ -10,6 +10,7 @@ use std::{
 use boss_base::{
     files,
     pki::{self, CertificateRequest},
+    sealing::KeyRing,
 };
 use boss_proto::v1::{JoinNodeResponse, JoinResponse, JoinTokenContents, Member};
 
@@ -19,6 +20,7 @@ use super::{
 };
 
 const AUTHORITY: &str = "tls/ca.crt";
+const SEALING_KEYS: &str = "tls/sealing.keys";
 /// Many times a key or a certificate request.
 const FILE_BYTES_MAX: usize = 64 << 10;
 
@@ -68,6 +70,8 @@ pub struct Welcome<'a> {
     pub answer: &'a JoinResponse,
     /// The server, under the id of the answer.
     pub server: &'a Server,
+    /// The operator's file of the keys that seal secrets, if he has handed it out: no server ever sends it.
+    pub sealing_keys: Option<&'a Path>,
 }
 
 impl Joining {
@@ -105,7 +109,12 @@ impl Joining {
 
     /// Writes everything else that the server needs; gives the path of its configuration.
     pub fn finish(mut self, welcome: &Welcome<'_>) -> Result<PathBuf, Error> {
-        let Welcome { token, answer, server } = welcome;
+        let Welcome { token, answer, server, sealing_keys } = welcome;
+        if let Some(path) = sealing_keys {
+            KeyRing::load(path)?;
+            let keys = files::read_bounded(path, FILE_BYTES_MAX).map_err(Error::io(path))?;
+            self.write(SEALING_KEYS, &keys, files::PRIVATE)?;
+        }
         self.write(AUTHORITY, authorities_pem(token).as_bytes(), files::PUBLIC)?;
         self.write(self.shape.certificate, answer.certificate_pem.as_bytes(), files::PUBLIC)?;
         let mut token_keys = Vec::new();
@@ -124,6 +133,7 @@ impl Joining {
             token_keys: &token_keys,
             // The authority's key travels over no network.
             signs: false,
+            seals: sealing_keys.is_some(),
         };
         let text = config::server_toml(server, &around)?;
         self.write_config(&text)

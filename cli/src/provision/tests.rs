@@ -93,7 +93,13 @@ fn tokens_say_who_and_for_which_cluster() {
         [jwt::VerifyingKey::load(&cluster.directory().join("servers/1/tls/token.pub")).unwrap()].into_iter().collect();
     let audience = cluster.plan().cluster_id.to_string();
     let now = boss_base::clock::SystemClock.unix_seconds();
-    let expected = jwt::Expected { audience: &audience, issuer: "boss", leeway: Duration::ZERO, now };
+    let expected = jwt::Expected {
+        audience: &audience,
+        issuer: "boss",
+        leeway: Duration::ZERO,
+        lifetime_max: Duration::from_secs(60),
+        now,
+    };
     let verified = keys.verify::<serde_json::Value>(&token, &expected).unwrap();
     assert_eq!(verified.registered.sub, "user:eve");
     assert_eq!(verified.claims["groups"], serde_json::json!(["dev"]));

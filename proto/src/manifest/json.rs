@@ -61,7 +61,18 @@ pub(super) fn describe(value: &Value) -> String {
 }
 
 pub(super) fn body(kind: Kind, value: Value) -> Result<Body, Problem> {
-    super::read_body(kind, value)
+    super::read_body(kind, value).map_err(|problem| if kind == Kind::Secret { conceal(problem) } else { problem })
+}
+
+/// Of a secret's values no word gets into a message, also not of one that cannot be read.
+fn conceal(problem: Problem) -> Problem {
+    match problem {
+        Problem::WrongType { path, .. } if path.starts_with("data") || path.starts_with("string") => {
+            let problem = "values are texts, in data base64, in stringData as they are (yours is not shown)".to_owned();
+            Problem::WrongType { path, problem }
+        }
+        other => other,
+    }
 }
 
 /// A message from its JSON value.

@@ -1,17 +1,20 @@
 //! Making tokens and ending credentials. Revoking is a write like any other: it goes the way of writes, with the
 //! caller's own credential, and apply asks for the right.
 
-use std::sync::Arc;
+mod issue;
+
+use std::{sync::Arc, time::Duration};
 
 use boss_base::clock::Clock;
 use boss_proto::{
     key::Key,
     kind::Kind,
+    limits::{TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX},
     object::Resource,
     v1::{
         CreateRequest, CreateTokenRequest, CreateTokenResponse, KeySetRequest, KeySetResponse, Object, ObjectMeta,
-        RequestId, Revocation, RevocationSpec, RevokeRequest, RevokeResponse, UpdateRequest, revoke_request,
-        tokens_server::Tokens,
+        RequestId, Revocation, RevocationSpec, RevokeRequest, RevokeResponse, UpdateRequest,
+        create_token_request::Subject as Wanted, revoke_request, tokens_server::Tokens,
     },
 };
 use boss_raft::state::{
@@ -23,11 +26,13 @@ use pbjson_types::Timestamp;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use self::issue::Issuer;
 use super::Error;
 use crate::{
     admission::{Write, authorize},
-    auth::{self, Identity},
+    auth::{self, Authenticator, Identity},
     reads::{Consistency, Reads},
+    sealing::Vault,
     writes::{self, Reply, Writes},
 };
 
@@ -39,14 +44,34 @@ const REVOKES_MAX: usize = 4;
 pub struct TokensService {
     reads: Reads,
     writes: Writes,
+    issuer: Issuer,
+    authenticator: Authenticator,
     clock: Arc<dyn Clock>,
 }
 
 impl TokensService {
     /// The service over these doors.
     #[must_use]
-    pub fn new(reads: Reads, writes: Writes, clock: Arc<dyn Clock>) -> Self {
-        Self { reads, writes, clock }
+    pub fn new(
+        reads: Reads,
+        writes: Writes,
+        authenticator: Authenticator,
+        vault: Vault,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let issuer = Issuer::new(authenticator.cluster_id().clone(), vault);
+        Self { reads, writes, issuer, authenticator, clock }
+    }
+
+    async fn do_create(&self, identity: &Identity, request: CreateTokenRequest) -> Result<CreateTokenResponse, Error> {
+        let view = self.reads.at(Consistency::Linearizable).await?;
+        let lifetime = lifetime(request.lifetime_seconds)?;
+        let subject = match request.subject {
+            Some(Wanted::User(user)) => issue::user(&view, identity, user)?,
+            Some(Wanted::ServiceAccount(account)) => issue::service_account(&view, identity, account)?,
+            None => return Err(Error::invalid("subject", "is missing", "name a user or a service account")),
+        };
+        self.issuer.sign(&view, subject, lifetime, self.clock.unix_seconds())
     }
 
     async fn do_revoke(&self, identity: &Identity, request: RevokeRequest) -> Result<RevokeResponse, Error> {
@@ -93,6 +118,18 @@ impl TokensService {
     fn request_id(&self, view: &View) -> RequestId {
         let nonce = [self.clock.random_u64().to_le_bytes(), self.clock.random_u64().to_le_bytes()].concat();
         RequestId { seen_revision: view.revision().0, nonce: nonce.into() }
+    }
+}
+
+fn lifetime(seconds: u32) -> Result<Duration, Error> {
+    let wanted = Duration::from_secs(seconds.into());
+    match wanted {
+        Duration::ZERO => Ok(TOKEN_LIFETIME_DEFAULT),
+        _ if wanted > TOKEN_LIFETIME_MAX => {
+            let problem = format!("is {seconds}, the longest life is {} seconds", TOKEN_LIFETIME_MAX.as_secs());
+            Err(Error::invalid("lifetimeSeconds", problem, "get a fresh token in time instead"))
+        }
+        _ => Ok(wanted),
     }
 }
 
@@ -160,8 +197,8 @@ pub(super) fn seconds(seconds: u64) -> Timestamp {
 #[tonic::async_trait]
 impl Tokens for TokensService {
     async fn create(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenResponse>, Status> {
-        let _ = Identity::of(&request)?;
-        Err(Error::Unimplemented("this server signs no tokens".to_owned()).into())
+        let identity = Identity::of(&request)?;
+        Ok(Response::new(self.do_create(&identity, request.into_inner()).await?))
     }
 
     async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {
@@ -170,7 +207,7 @@ impl Tokens for TokensService {
     }
 
     async fn key_set(&self, request: Request<KeySetRequest>) -> Result<Response<KeySetResponse>, Status> {
-        let _ = Identity::of(&request)?;
-        Err(Error::Unimplemented("this server signs no tokens".to_owned()).into())
+        Identity::of(&request)?;
+        Ok(Response::new(KeySetResponse { json: self.authenticator.key_set().to_string() }))
     }
 }

@@ -26,6 +26,7 @@ use crate::{
         self, AuthService, CertificatesService, ClusterService, ForwardService, HealthService, JoinService,
         RegistryService, TokensService, gate::Gate,
     },
+    auth::Authenticator,
     members::Members,
     reads::Reads,
     sealing::Vault,
@@ -49,6 +50,7 @@ pub(super) struct Services {
     pub(super) sessions: Arc<Sessions>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) vault: Vault,
+    pub(super) authenticator: Authenticator,
 }
 
 impl Services {
@@ -74,8 +76,14 @@ impl Services {
                 AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(
-                TokensServer::new(TokensService::new(self.reads.clone(), self.writes.clone(), self.clock.clone()))
-                    .max_decoding_message_size(REQUEST_BYTES_MAX),
+                TokensServer::new(TokensService::new(
+                    self.reads.clone(),
+                    self.writes.clone(),
+                    self.authenticator.clone(),
+                    self.vault.clone(),
+                    self.clock.clone(),
+                ))
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
             .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))

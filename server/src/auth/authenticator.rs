@@ -4,12 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use boss_base::{
     clock::Clock,
-    jwt::{Expected, VerifyingKeys},
+    jwt::{self, Expected, Refusal, VerifyingKey, VerifyingKeys},
     tls::{self, PeerCertificate},
 };
 use boss_proto::{
     ids::ClusterId,
+    key::Key,
+    kind::Kind,
+    limits::{BOOTSTRAP_TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MAX},
+    object::Resource,
     peer::v1::{CertificateChain, Credential, credential::Proof},
+    v1::{ObjectReference, SigningKey},
 };
 use boss_raft::state::View;
 use http::HeaderMap;
@@ -117,11 +122,42 @@ impl Authenticator {
                 audience: self.cluster_id.as_str(),
                 issuer: token::ISSUER,
                 leeway: LEEWAY,
+                lifetime_max: BOOTSTRAP_TOKEN_LIFETIME_MAX,
                 now: self.clock.unix_seconds(),
             };
-            let verified = self.token_keys.verify(token, &expected).map_err(Error::Token)?;
-            token::identify(token, verified)
+            match self.token_keys.verify(token, &expected) {
+                Err(Refusal::UnknownKey) => {
+                    let (key, reference) = self.published_key(token)?;
+                    let expected = Expected { lifetime_max: TOKEN_LIFETIME_MAX, ..expected };
+                    let verified = VerifyingKeys::from_iter([key]).verify(token, &expected).map_err(Error::Token)?;
+                    token::identify(token, verified, Some(reference))
+                }
+                verified => token::identify(token, verified.map_err(Error::Token)?, None),
+            }
         })
+    }
+
+    /// The registry's key that a token names. The token ends with it.
+    fn published_key(&self, token: &str) -> Result<(VerifyingKey, ObjectReference), Error> {
+        let kid = jwt::key_id(token).map_err(Error::Token)?;
+        let view = (self.registry)();
+        let record = view.get(&Key::cluster(Kind::SigningKey, &*kid)).ok_or(Error::Token(Refusal::UnknownKey))?;
+        let spec = SigningKey::from_object(&record.object).and_then(|key| key.spec.as_ref());
+        let key = spec.and_then(|spec| VerifyingKey::from_bytes(&spec.public_key).ok());
+        let key = key.filter(|key| key.kid() == kid).ok_or(Error::Token(Refusal::UnknownKey))?;
+        let (kind, uid) = (Kind::SigningKey.to_string(), record.metadata().uid.clone());
+        Ok((key, ObjectReference { kind, name: kid, uid, ..ObjectReference::default() }))
+    }
+
+    /// Every public key whose tokens are taken, as a JSON Web Key Set.
+    #[must_use]
+    pub fn key_set(&self) -> serde_json::Value {
+        let view = (self.registry)();
+        let published = view.list(Kind::SigningKey, None).filter_map(|record| {
+            VerifyingKey::from_bytes(&SigningKey::from_object(&record.object)?.spec.as_ref()?.public_key).ok()
+        });
+        let keys: Vec<_> = self.token_keys.iter().cloned().chain(published).map(|key| key.to_jwk()).collect();
+        serde_json::json!({ "keys": keys })
     }
 
     fn identify_chain(&self, chain: &CertificateChain) -> Result<Arc<Identity>, Error> {

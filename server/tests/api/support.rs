@@ -128,6 +128,11 @@ impl Cluster {
         let _ = &mut registry;
     }
 
+    /// The file of sealing keys that all servers share.
+    pub(crate) fn sealing_keys(&self) -> PathBuf {
+        self.configs[0].sealing_keys.clone().unwrap()
+    }
+
     pub(crate) fn api(&self, index: usize) -> SocketAddr {
         self.configs[index].listen.api
     }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use boss_base::sealing::KeyRing;
 use boss_proto::v1::{JoinRequest, JoinResponse, JoinTokenContents};
 
 use super::parse_server;
@@ -24,6 +25,10 @@ pub(super) async fn run(args: &args::Join, global: &Global) -> Result<Exit, Fail
         let why = "the token lets nodes in, not a server";
         return Err(Failure::bad_input(WHAT, why).or_next("bossctl node join, on the machine of the node"));
     }
+    if let Some(path) = &args.sealing_keys {
+        // Before the token is used up.
+        KeyRing::load(path).map_err(|problem| Failure::bad_input(WHAT, problem))?;
+    }
     let client = client(&token, global)?;
     let joining = Joining::begin(&args.dir, &server.name)?;
     let request = JoinRequest {
@@ -40,7 +45,14 @@ pub(super) async fn run(args: &args::Join, global: &Global) -> Result<Exit, Fail
         Err(error) => return Err(refused(joining, &error)),
     };
     let server = Server { id: answer.server_id, ..server };
-    let config = joining.finish(&Welcome { token: &token, answer: &answer, server: &server })?;
+    let sealing_keys = args.sealing_keys.as_deref();
+    let config = joining.finish(&Welcome { token: &token, answer: &answer, server: &server, sealing_keys })?;
+    if sealing_keys.is_none() {
+        terminal::note(
+            "without the cluster's sealing keys this server can show no secret: copy pki/sealing.keys of the cluster's \
+             folder to tls/sealing.keys here and put [sealing] keys = \"tls/sealing.keys\" into server.toml",
+        );
+    }
     terminal::print(&next_steps(&token, &answer, &server, &config));
     Ok(Exit::Ok)
 }

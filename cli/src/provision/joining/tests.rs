@@ -33,7 +33,7 @@ fn finish(joining: Joining) -> PathBuf {
         profile: "fast".to_owned(),
         change_number: 1,
     };
-    joining.finish(&Welcome { token: &token, answer: &answer, server: &server() }).unwrap()
+    joining.finish(&Welcome { token: &token, answer: &answer, server: &server(), sealing_keys: None }).unwrap()
 }
 
 fn names(directory: &Path) -> Vec<String> {
