@@ -52,7 +52,7 @@ fn files_with(folder: &Path, wanted: &str, found: &mut Vec<String>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files_with(&path, wanted, found);
-        } else if std::fs::read(&path).unwrap_or_default().windows(wanted.len()).any(|it| it == wanted.as_bytes()) {
+        } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).contains(wanted) {
             found.push(path.display().to_string());
         }
     }
