@@ -15,6 +15,8 @@ mod linearizability;
 mod load;
 mod many_watches;
 mod node_joining;
+mod audits;
+mod quotas;
 mod restore;
 mod shutdown;
 mod sprint;
