@@ -1,7 +1,11 @@
 //! The audit on a running cluster: what was done and refused stands in the files of every server, over kills, and
 //! whoever edits or cuts them is found.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use boss_chaos_tests::{
     api::Credential,
@@ -20,7 +24,7 @@ fn folder(cluster: &Cluster, id: u64) -> PathBuf {
     cluster.folder().join(format!("c/servers/{id}/data/audit"))
 }
 
-async fn search(bossctl: &Bossctl, folder: &PathBuf, what: &[&str]) -> String {
+async fn search(bossctl: &Bossctl, folder: &Path, what: &[&str]) -> String {
     let dir = folder.display().to_string();
     bossctl.succeed(&[&["audit", "search", "--dir", &dir], what].concat()).await
 }
