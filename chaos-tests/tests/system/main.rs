@@ -5,6 +5,7 @@ mod pods;
 
 mod agent_restart;
 mod apart;
+mod audits;
 mod cluster_operations;
 mod durability;
 mod failover;
@@ -15,7 +16,6 @@ mod linearizability;
 mod load;
 mod many_watches;
 mod node_joining;
-mod audits;
 mod quotas;
 mod restore;
 mod shutdown;
