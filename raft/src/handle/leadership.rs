@@ -27,6 +27,7 @@ pub(super) async fn watch_leadership(raft: Raft<TypeConfig, StateMachine>, publi
         let now = *applied.borrow_and_update();
         let leadership = leadership(&servers.borrow_watched(), now);
         report(leadership, now);
+        published.cut_off().reached(now.log_id.map_or(0, |id| id.index));
         if leadership.leader.is_some() && leadership.leader != last_leader {
             metrics::counter!(LEADER_CHANGES).increment(1);
             last_leader = leadership.leader;

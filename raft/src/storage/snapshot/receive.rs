@@ -4,7 +4,7 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use boss_proto::ids::ServerId;
@@ -79,31 +79,66 @@ pub struct Transfer {
 
 /// What is left of the transfer that was cut off last; one at most. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CutOff(Arc<Mutex<Option<(Transfer, SnapshotReceiver)>>>);
+pub(crate) struct CutOff(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    file: Option<(Transfer, SnapshotReceiver)>,
+    /// The last entry applied here: a snapshot up to it is of no use any more.
+    reached: u64,
+}
 
 impl CutOff {
     /// Bytes from the start of the file that are there.
     pub(crate) fn received(&self, transfer: Transfer) -> u64 {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|(other, _)| *other == transfer).map_or(0, |(_, receiver)| receiver.received())
+        let kept = self.lock();
+        kept.file.as_ref().filter(|(other, _)| *other == transfer).map_or(0, |(_, receiver)| receiver.received())
     }
 
     /// What was kept of the transfer, if it goes on exactly here.
     pub(crate) fn take(&self, transfer: Transfer, offset: u64) -> Option<SnapshotReceiver> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = kept.as_ref().is_some_and(|(other, receiver)| *other == transfer && receiver.received() == offset);
-        if fits { kept.take().map(|(_, receiver)| receiver) } else { None }
+        let mut kept = self.lock();
+        let fits =
+            kept.file.as_ref().is_some_and(|(other, receiver)| *other == transfer && receiver.received() == offset);
+        if fits { kept.file.take().map(|(_, receiver)| receiver) } else { None }
     }
 
     /// Forgets what was kept: it is of no use any more, or its room is needed.
     pub(crate) fn clear(&self) {
-        self.replace(None);
+        // Removes a file: not under the lock.
+        let file = self.lock().file.take();
+        drop(file);
     }
 
-    fn replace(&self, now: Option<(Transfer, SnapshotReceiver)>) {
-        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now);
-        // Removes a file: not under the lock.
-        drop(before);
+    /// This server has come so far, by whatever way: what was kept of snapshots up to there goes, now and later.
+    pub(crate) fn reached(&self, index: u64) {
+        let mut kept = self.lock();
+        kept.reached = kept.reached.max(index);
+        let reached = kept.reached;
+        let outdated = kept.file.take_if(|(transfer, _)| transfer.ends_by(reached));
+        drop(kept);
+        drop(outdated);
+    }
+
+    fn keep(&self, transfer: Transfer, receiver: SnapshotReceiver) {
+        let mut kept = self.lock();
+        let outdated = if transfer.ends_by(kept.reached) {
+            Some((transfer, receiver))
+        } else {
+            kept.file.replace((transfer, receiver))
+        };
+        drop(kept);
+        drop(outdated);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transfer {
+    fn ends_by(&self, index: u64) -> bool {
+        self.last.is_none_or(|last| last.index <= index)
     }
 }
 
@@ -150,7 +185,7 @@ impl Drop for Incoming {
         if let Some(receiver) = self.receiver.take().filter(|receiver| receiver.received() > 0) {
             let Transfer { from, bytes, .. } = self.transfer;
             tracing::info!(%from, received = receiver.received(), bytes, "a snapshot was cut off");
-            self.cut_off.replace(Some((self.transfer, receiver)));
+            self.cut_off.keep(self.transfer, receiver);
         }
     }
 }
