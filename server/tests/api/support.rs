@@ -84,7 +84,7 @@ impl Cluster {
         std::fs::write(folder.path().join("token.pem"), signing_key.public_pem()).unwrap();
         let sealing_key = boss_base::sealing::new_key_line().unwrap();
         files::write_atomic(&folder.path().join("sealing.keys"), sealing_key.as_bytes(), files::PRIVATE).unwrap();
-        let listens: Vec<Listen> = (0..count).map(|_| free_ports()).collect();
+        let listens = free_ports(count);
         let members: Vec<Member> = listens.iter().zip(1..).map(|(listen, id)| member(listen, id)).collect();
         let configs =
             listens.iter().zip(&members).map(|(listen, own)| config(folder.path(), &ca, *listen, own, &members));
@@ -241,10 +241,11 @@ pub(crate) fn issue(ca: &CertificateAuthority, role: &str, name: &str, groups: &
     (issued.cert_pem.into_bytes(), issued.key_pem.into_bytes())
 }
 
-fn free_ports() -> Listen {
-    let sockets = [(); 3].map(|()| TcpListener::bind((own_address(), 0)).unwrap());
-    let [api, peer, http] = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
-    Listen { api, peer, http }
+/// All are held until the last one is found, so that none is given twice.
+fn free_ports(servers: u64) -> Vec<Listen> {
+    let held: Vec<_> = (0..servers * 3).map(|_| TcpListener::bind((own_address(), 0)).unwrap()).collect();
+    let ports: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    ports.chunks(3).map(|ports| Listen { api: ports[0], peer: ports[1], http: ports[2] }).collect()
 }
 
 /// A loopback address that no other process uses: a port that was free on it a moment ago is not given away to somebody's
