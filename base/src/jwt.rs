@@ -1,9 +1,15 @@
-//! Signed tokens: EdDSA and nothing else, over ring. Knows no user and asks no clock.
+//! Signed tokens over ring: our own, which are EdDSA and nothing else, and ID tokens of others. Knows no user and asks
+//! no clock.
 
+mod id_token;
+mod key_set;
 mod keys;
 mod provider;
+pub mod testing;
 
-pub use keys::{KeyError, SigningKey, VerifyingKey, VerifyingKeys};
+pub use id_token::{ExpectedId, IdToken};
+pub use key_set::{BadKeySet, KEY_SET_BYTES_MAX, KeySet};
+pub use keys::{KeyError, SigningKey, VerifyingKey, VerifyingKeys, base64url};
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use boss_base::{
     clock::{Clock, SystemClock},
-    jwt::SigningKey,
+    jwt::{SigningKey, base64url},
 };
 use serde_json::{Value, json};
 
@@ -36,38 +36,14 @@ pub fn sign(cluster: &Cluster, claims: &Value) -> String {
 /// A token with these claims that says it is unsigned, as the standard's `alg: none`.
 #[must_use]
 pub fn unsigned(claims: &Value) -> String {
-    format!("{}.{}.", base64_url(r#"{"alg":"none","typ":"JWT"}"#.as_bytes()), base64_url(claims.to_string().as_bytes()))
+    format!("{}.{}.", base64url(r#"{"alg":"none","typ":"JWT"}"#.as_bytes()), base64url(claims.to_string().as_bytes()))
 }
 
 /// The token with other claims under the old signature.
 #[must_use]
 pub fn tampered(token: &str, claims: &Value) -> String {
     let mut parts: Vec<&str> = token.split('.').collect();
-    let body = base64_url(claims.to_string().as_bytes());
+    let body = base64url(claims.to_string().as_bytes());
     parts[1] = &body;
     parts.join(".")
-}
-
-fn base64_url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let digits = |chunk: &[u8]| {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        let digit = move |index: usize| char::from(DIGITS[(bits >> (18 - 6 * index)) as usize & 63]);
-        (0..=chunk.len()).map(digit).collect::<String>()
-    };
-    bytes.chunks(3).map(digits).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_as_the_standard_says() {
-        assert_eq!(
-            ["", "f", "fo", "foo", "foob"].map(|text| base64_url(text.as_bytes())),
-            ["", "Zg", "Zm8", "Zm9v", "Zm9vYg"]
-        );
-        assert_eq!(base64_url(&[0xfb, 0xff]), "-_8");
-    }
 }

@@ -8,6 +8,7 @@ mod certs;
 mod cluster;
 mod context;
 mod dev;
+mod login;
 mod node;
 mod policy;
 mod read;
@@ -22,12 +23,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     audit::{Audit, SearchAudit},
-    auth::{Auth, Whoami},
+    auth::{Auth, FetchKeys, Whoami},
     bench::{Bench, BenchOptions, Load},
     certs::{Certs, RevokeCertificates, RotateAuthority},
     cluster::{Add, Cluster, Init, Join, JoinToken, Remove, Replace, StatusFormat, Token},
     context::{Context, SetContext},
     dev::{Dev, Folder, Shape, Up},
+    login::Login,
     node::{JoinNode, Node},
     policy::{Policy, TestPolicy},
     read::{Describe, Events, Get, Logs, Selection, Watch},
@@ -121,6 +123,8 @@ pub enum Command {
     /// Bearer tokens, and tokens with which machines join
     #[command(subcommand)]
     Token(Tokens),
+    /// Log in: at the context's provider of identities, or with a token that you were given
+    Login(Login),
     /// End the credential that the context uses
     Logout,
     /// Put load on the cluster and show what it makes of it

@@ -23,6 +23,7 @@ mod dev;
 mod events;
 mod get;
 mod joining;
+mod login;
 mod logs;
 mod manifests;
 mod node;
@@ -67,9 +68,10 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Whoami(args) => auth::whoami(&args, &Session::open(global)?).await,
         Command::Secret(args) => secret::run(args, &Session::open(global)?).await,
         Command::Token(args) => token::run(args, &Session::open(global)?).await,
-        Command::Logout => token::logout(&Session::open(global)?).await,
+        Command::Login(args) => login::login(&args, global).await,
+        Command::Logout => login::logout(global).await,
         Command::Bench(args) => bench::run(args, global).await,
-        Command::Auth(args) => auth::run(args, &Session::open(global)?).await,
+        Command::Auth(args) => auth::run(args, global).await,
         Command::Audit(args) => audit::run(args, global).await,
         Command::Policy(args) => policy::run(args),
         Command::Context(args) => context::run(args, global),

@@ -98,9 +98,28 @@ pub struct Context {
     /// The file with its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Who logs people in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// The namespace of commands that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+/// A provider of identities (OpenID Connect).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Its address, as its tokens name it.
+    pub issuer: String,
+    /// What it calls this cluster's logins.
+    pub client_id: String,
+    /// The authority behind its certificate; none: those that this machine trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// What it is asked to tell of people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 impl Contexts {
@@ -122,6 +141,29 @@ impl Contexts {
                 Ok(true)
             }
             Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Keeps a token for a context, in a file for its owner beside the contexts, and has the context log in with it.
+    pub fn keep_token(path: &Path, name: &str, token: &str) -> Result<(), Error> {
+        let mut contexts = Self::load_as_written(path)?.ok_or_else(|| Error::NoContext { path: path.to_owned() })?;
+        let unknown = contexts.unknown(name);
+        let context = contexts.contexts.get_mut(name).ok_or(unknown)?;
+        let file = kept_token(name);
+        let whole = path.parent().unwrap_or(Path::new(".")).join(&file);
+        let io = |source| Error::Io { path: whole.clone(), source };
+        files::create_private_directory(whole.parent().unwrap_or(Path::new("."))).map_err(io)?;
+        files::write_atomic(&whole, token.as_bytes(), files::PRIVATE).map_err(io)?;
+        (context.token_file, context.certificate, context.key) = (Some(file), None, None);
+        contexts.save(path)
+    }
+
+    /// Deletes the token that was kept for a context; a file that somebody else wrote stays.
+    pub fn forget_token(path: &Path, name: &str) -> Result<(), Error> {
+        let file = path.parent().unwrap_or(Path::new(".")).join(kept_token(name));
+        match std::fs::remove_file(&file) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { path: file, source }),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -190,6 +232,7 @@ impl Context {
         }
         match (&self.token_file, &self.certificate, &self.key) {
             (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(()),
+            (None, None, None) if self.provider.is_some() => Ok(()),
             (None, None, None) => incomplete("it names neither token_file nor certificate and key"),
             (Some(_), _, _) => {
                 incomplete("it names both a token_file and a certificate or key: one way to log in is enough")
@@ -208,10 +251,22 @@ impl Context {
         if let Some(path) = self.ca_file().filter(|path| !path.as_os_str().is_empty()) {
             self.ca = folder.join(path).to_string_lossy().into_owned();
         }
-        for path in [&mut self.token_file, &mut self.certificate, &mut self.key].into_iter().flatten() {
+        let authority = self.provider.as_mut().map(|provider| &mut provider.ca);
+        let own = [&mut self.token_file, &mut self.certificate, &mut self.key];
+        for path in own.into_iter().chain(authority).flatten() {
             *path = folder.join(&*path);
         }
     }
+}
+
+/// Where the token of a context is kept, beside the contexts. Any text may be a context's name, not any a file's.
+fn kept_token(name: &str) -> PathBuf {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let file: String = name
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") })
+        .collect();
+    Path::new("tokens").join(file)
 }
 
 /// The user's own file: `~/.boss/config`, or what BOSS_CONFIG says.
@@ -280,6 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_kept_for_its_owner_and_forgotten_again() {
+        let (_guard, path) = saved();
+        Contexts::keep_token(&path, "a", "x.y.z").unwrap();
+        let read = Contexts::load(&path).unwrap().unwrap();
+        let file = read.contexts["a"].token_file.clone().unwrap();
+        assert_eq!(file, path.with_file_name("tokens").join("a"));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "x.y.z");
+        Contexts::forget_token(&path, "a").unwrap();
+        assert!(!file.exists());
+        Contexts::forget_token(&path, "a").unwrap();
+        assert!(Contexts::keep_token(&path, "b", "x.y.z").is_err());
+        assert_eq!(kept_token("../a/b"), Path::new("tokens/%2e%2e%2fa%2fb"), "it stays in its folder");
+    }
+
+    #[test]
     fn a_file_that_others_can_read_or_write_is_refused() {
         let (_guard, path) = saved();
         for mode in [0o640, 0o604, 0o620, 0o602, 0o666] {
@@ -323,6 +394,9 @@ mod tests {
         assert!(check(|c| c.servers.clear()).is_err());
         assert!(check(|c| c.ca.clear()).is_err());
         assert!(check(|c| c.token_file = None).is_err());
+        let provider = Provider { issuer: "https://a".into(), client_id: "b".into(), ca: None, scope: None };
+        let logged_out = Context { token_file: None, provider: Some(provider), ..context() };
+        assert!(logged_out.check("a").is_ok(), "one can log in");
         assert!(check(|c| c.key = Some("k".into())).is_err());
         assert!(check(|c| (c.token_file, c.certificate) = (None, Some("c".into()))).is_err());
         assert!(check(|c| (c.token_file, c.certificate, c.key) = (None, Some("c".into()), Some("k".into()))).is_ok());

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod context;
 pub mod dev;
 pub mod failure;
+pub mod login;
 pub mod output;
 pub mod provision;
 pub mod session;

@@ -37,19 +37,15 @@ pub struct Session {
 impl Session {
     /// From the context that the options choose. Connects with the first call.
     pub fn open(global: &Global) -> Result<Self, Failure> {
-        let path = contexts_path(global)?;
-        let contexts = Contexts::load(&path)?.ok_or(context::Error::NoContext { path: path.clone() })?;
-        let (name, context) = contexts.choose(global.context.as_deref())?;
-        context.check(name)?;
+        let Chosen { path, name, context } = Chosen::load(global)?;
         let namespace = global.namespace.clone().or_else(|| context.namespace.clone());
-        let servers = if global.server.is_empty() { &context.servers } else { &global.server };
-        let config = config(global, context, servers)?;
+        let config = config(global, &context, credentials(&context)?)?;
         Ok(Self {
-            client: Client::connect(config.clone()).map_err(|error| unusable(&error))?,
+            client: connect(config.clone())?,
             config,
             namespace: namespace.unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned()),
             namespace_given: global.namespace.is_some(),
-            origin: global.server.is_empty().then(|| (path, name.to_owned())),
+            origin: global.server.is_empty().then_some((path, name)),
         })
     }
 
@@ -90,6 +86,32 @@ impl Drop for Following {
     }
 }
 
+/// The context that a command is about, and where it stands.
+pub struct Chosen {
+    /// The file.
+    pub path: PathBuf,
+    /// Its name there.
+    pub name: String,
+    /// What it says.
+    pub context: context::Context,
+}
+
+impl Chosen {
+    /// The context that the options choose.
+    pub fn load(global: &Global) -> Result<Self, Failure> {
+        let path = contexts_path(global)?;
+        let contexts = Contexts::load(&path)?.ok_or(context::Error::NoContext { path: path.clone() })?;
+        let (name, context) = contexts.choose(global.context.as_deref())?;
+        context.check(name)?;
+        Ok(Self { name: name.to_owned(), context: context.clone(), path })
+    }
+
+    /// A client of its cluster with another credential than the context's own.
+    pub fn client_with(&self, global: &Global, credentials: Credentials) -> Result<Client, Failure> {
+        connect(config(global, &self.context, credentials)?)
+    }
+}
+
 /// The file of contexts.
 pub fn contexts_path(global: &Global) -> Result<PathBuf, Failure> {
     match &global.config {
@@ -102,13 +124,18 @@ fn unusable(error: &boss_client::Error) -> Failure {
     Failure::from_client("cannot use the context", error)
 }
 
-fn config(global: &Global, context: &context::Context, servers: &[String]) -> Result<Config, Failure> {
+fn connect(config: Config) -> Result<Client, Failure> {
+    Client::connect(config).map_err(|error| unusable(&error))
+}
+
+fn config(global: &Global, context: &context::Context, credentials: Credentials) -> Result<Config, Failure> {
+    let servers = if global.server.is_empty() { &context.servers } else { &global.server };
     let servers = servers.iter().map(|server| server.parse::<Endpoint>()).collect::<Result<Vec<_>, _>>();
     let ca = match context.ca_file() {
         Some(path) => Source::File(path),
         None => Source::Inline(context.ca.clone()),
     };
-    let mut config = Config::new(servers.map_err(|error| unusable(&error))?, ca, credentials(context)?);
+    let mut config = Config::new(servers.map_err(|error| unusable(&error))?, ca, credentials);
     config.on_warning = Some(Arc::new(|warning| terminal::note(&format!("Warning: {}", clean(warning)))));
     config.deadlines = Deadlines { overall: global.timeout, ..config.deadlines };
     Ok(config)
@@ -116,6 +143,7 @@ fn config(global: &Global, context: &context::Context, servers: &[String]) -> Re
 
 fn credentials(context: &context::Context) -> Result<Credentials, Failure> {
     match (&context.token_file, &context.certificate, &context.key) {
+        (Some(token), ..) if context.provider.is_some() && !token.exists() => Err(logged_out()),
         (Some(token), ..) => {
             context::refuse_open(token)?;
             Ok(Credentials::Token(Source::File(token.clone())))
@@ -124,6 +152,11 @@ fn credentials(context: &context::Context) -> Result<Credentials, Failure> {
             context::refuse_open(key)?;
             Ok(Credentials::Certificate { certificate: certificate.clone(), key: key.clone() })
         }
+        _ if context.provider.is_some() => Err(logged_out()),
         _ => Err(Failure::new(Exit::BadInput, "cannot use the context", "it names no way to log in")),
     }
+}
+
+fn logged_out() -> Failure {
+    Failure::new(Exit::Forbidden, "cannot use the context", "you are not logged in").or_next("bossctl login")
 }

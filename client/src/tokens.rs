@@ -1,6 +1,6 @@
 //! Calls about tokens and the end of credentials. Retries are elsewhere.
 
-use boss_proto::v1::{self, tokens_client::TokensClient};
+use boss_proto::v1::{self, login_client::LoginClient, tokens_client::TokensClient};
 
 use crate::{Client, Error};
 
@@ -8,6 +8,12 @@ impl Client {
     /// Has a token signed. Asked again after a lost answer, there are two, each with its own id.
     pub async fn create_token(&self, request: v1::CreateTokenRequest) -> Result<v1::CreateTokenResponse, Error> {
         let send = |channel, request| async move { TokensClient::new(channel).create(request).await };
+        self.ask(request, send).await
+    }
+
+    /// Logs in: a token of the cluster for one that its provider of identities has just signed.
+    pub async fn exchange_token(&self, request: v1::ExchangeTokenRequest) -> Result<v1::CreateTokenResponse, Error> {
+        let send = |channel, request| async move { LoginClient::new(channel).exchange(request).await };
         self.ask(request, send).await
     }
 

@@ -32,6 +32,12 @@ pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);
 pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3_600);
 /// Of tokens that are signed at the desk with the key of `cluster init`: as long as its certificates.
 pub const BOOTSTRAP_TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Of the login that a token of this cluster is given for: it is something that has just happened.
+pub const LOGIN_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// A name or group of a user whom a provider of identities names: an address is shorter.
+pub const USER_NAME_LEN_MAX: usize = 256;
+/// Groups that a provider may say somebody is in: apply looks at each of them for every write.
+pub const GROUPS_PER_USER_MAX: usize = 128;
 /// Finalizers of one object.
 pub const FINALIZERS_MAX: usize = 16;
 /// Owners of one object.

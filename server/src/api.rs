@@ -23,7 +23,7 @@ pub use self::{
     health::HealthService,
     join::JoinService,
     registry::RegistryService,
-    tokens::TokensService,
+    tokens::{LoginService, TokensParts, TokensService},
 };
 #[cfg(any(test, fuzzing))]
 pub use registry::fuzz_requests;

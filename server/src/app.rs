@@ -26,7 +26,7 @@ use crate::{
         gate::{Gate, Side},
     },
     audit::Audit,
-    auth::{Authenticator, Ends},
+    auth::{Authenticator, Ends, oidc},
     certificates::keeper::Keeper,
     config::Config,
     controllers,
@@ -130,6 +130,10 @@ impl App {
         let (signer, welcome) = (identity::load_signer(&config)?, identity::welcome(&config)?);
         let vault = Vault::load(config.cluster_id.clone(), config.sealing_keys.clone())?;
         vault.reload_on_change(&groups.all);
+        let provider = config.oidc.clone().map(oidc::Provider::load).transpose()?;
+        if let Some(provider) = &provider {
+            provider.reload_on_change(&groups.all);
+        }
         let bound = Bound::bind(config.listen, &identity).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
         let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
@@ -182,6 +186,8 @@ impl App {
             reads: Reads::new(raft.clone(), authenticator.clone(), vault.clone(), clock.clone(), &groups.serving),
             clock,
             vault,
+            provider,
+            token_issuer: config.token_issuer.clone(),
             authenticator: authenticator.clone(),
             raft: raft.clone(),
             peers,
@@ -243,7 +249,8 @@ impl App {
             raft.clone(),
             environment.metrics.clone().map(|metrics| (metrics, gauges)),
             groups.serving.token(),
-        );
+        )
+        .publishing(authenticator, config.token_issuer.clone());
         groups.all.spawn("http", OnExit::StopProcess, http::serve(bound.http, probes, groups.all.token()));
         if let Some(metrics) = environment.metrics {
             groups.all.spawn("metrics-upkeep", OnExit::Log, keep_metrics(metrics, groups.all.token()));

@@ -7,6 +7,7 @@ mod certificate;
 mod ends;
 mod identity;
 pub mod node_authorizer;
+pub mod oidc;
 pub(crate) mod token;
 
 pub use authenticator::Authenticator;
@@ -40,6 +41,9 @@ pub enum Error {
     /// The token is not believed.
     #[error("{0}")]
     Token(jwt::Refusal),
+    /// The ID token of a provider is not believed.
+    #[error("the ID token is not taken: {0}")]
+    IdToken(jwt::Refusal),
     /// The token is genuine, but says what no token may say.
     #[error("the token claims what it may not: {0}")]
     TokenClaims(String),

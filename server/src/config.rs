@@ -1,6 +1,7 @@
 //! The server's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
 
 mod audit;
+mod oidc;
 
 use std::{
     collections::BTreeSet,
@@ -85,6 +86,10 @@ pub struct Config {
     pub tls: tls::Files,
     /// Public keys of those who sign tokens.
     pub token_keys: Vec<PathBuf>,
+    /// The address under which others find this cluster's public keys, as its tokens for them say it.
+    pub token_issuer: Option<String>,
+    /// The provider of identities whose people may log in.
+    pub oidc: Option<crate::auth::oidc::Settings>,
     /// Key of the cluster's authority, if this server may sign certificates of joining servers.
     pub ca_key: Option<PathBuf>,
     /// How long certificates are good that this server signs.
@@ -148,6 +153,8 @@ struct Raw {
     http: Option<SocketAddr>,
     tls: Option<tls::Files>,
     token_keys: Vec<PathBuf>,
+    token_issuer: Option<String>,
+    oidc: Option<crate::auth::oidc::Settings>,
     ca_key: Option<PathBuf>,
     lifetimes: Option<Lifetimes>,
     sealing_keys: Option<PathBuf>,
@@ -186,7 +193,9 @@ impl Raw {
         let tls = read_tls(&mut root, folder, problems);
         let mut tokens = root.section("tokens", problems);
         let token_keys: Vec<PathBuf> = tokens.texts("keys", problems).into_iter().map(path).collect();
+        let token_issuer = oidc::read_own_issuer(&mut tokens, problems);
         tokens.finish(problems);
+        let oidc = oidc::read(&mut root, folder, problems);
         let mut pki = root.section("pki", problems);
         let ca_key = pki.text("ca_key", problems).map(path);
         let lifetimes = read_lifetimes(&mut pki, problems);
@@ -213,6 +222,8 @@ impl Raw {
             http,
             tls,
             token_keys,
+            token_issuer,
+            oidc,
             ca_key,
             lifetimes,
             sealing_keys,
@@ -235,6 +246,8 @@ impl Raw {
             listen: Listen { api: self.api?, peer: self.peer?, http: self.http? },
             tls: self.tls?,
             token_keys: self.token_keys,
+            token_issuer: self.token_issuer,
+            oidc: self.oidc,
             ca_key: self.ca_key,
             lifetimes: self.lifetimes?,
             sealing_keys: self.sealing_keys,
@@ -371,6 +384,9 @@ fn check_relations(config: &Raw, problems: &mut Problems) {
         if config.data_dir.as_ref().is_some_and(|data| is_inside(keys, data)) {
             problems.add("sealing.keys", "lies in the data folder: whoever copies that must not get the keys with it");
         }
+    }
+    if let Some(oidc) = &config.oidc {
+        check_readable("auth.oidc.keys", &oidc.keys, problems);
     }
     for (index, key) in config.token_keys.iter().enumerate() {
         check_readable(&format!("tokens.keys[{index}]"), key, problems);

@@ -1,5 +1,5 @@
-//! Health, readiness and metrics over plain HTTP, for probes and collectors on the machine's own network. Tells
-//! nothing about objects.
+//! Health, readiness, metrics and the public keys of tokens over plain HTTP, for probes, collectors and proxies on the
+//! machine's own network. Tells nothing about objects.
 
 use std::{
     io,
@@ -13,7 +13,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
@@ -27,7 +30,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::doors::HTTP_ROUTES, gauges::Gauges};
+use crate::{
+    api::doors::{HTTP_ROUTES, KEY_SET_PATH},
+    auth::Authenticator,
+    gauges::Gauges,
+};
 
 /// Between two attempts to accept after one that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -41,13 +48,28 @@ pub struct Probes {
     raft: Handle,
     metrics: Option<(Metrics, Gauges)>,
     stopping: CancellationToken,
+    published: Option<Published>,
+}
+
+/// What others who believe tokens of this cluster may know.
+#[derive(Clone)]
+struct Published {
+    authenticator: Authenticator,
+    /// What this cluster is to them.
+    issuer: Option<String>,
 }
 
 impl Probes {
     /// Probes of one server. Without `metrics` there is no /metrics.
     #[must_use]
     pub fn new(raft: Handle, metrics: Option<(Metrics, Gauges)>, stopping: CancellationToken) -> Self {
-        Self { raft, metrics, stopping }
+        Self { raft, metrics, stopping, published: None }
+    }
+
+    /// The same with the public keys of tokens, and where they are behind the `issuer`.
+    #[must_use]
+    pub fn publishing(self, authenticator: Authenticator, issuer: Option<String>) -> Self {
+        Self { published: Some(Published { authenticator, issuer }), ..self }
     }
 }
 
@@ -70,6 +92,8 @@ fn handler(path: &str) -> Option<MethodRouter<Probes>> {
         "/livez" => Some(get(live)),
         "/readyz" => Some(get(ready)),
         "/metrics" => Some(get(render_metrics)),
+        KEY_SET_PATH => Some(get(key_set)),
+        "/.well-known/openid-configuration" => Some(get(discovery)),
         _ => None,
     }
 }
@@ -176,6 +200,40 @@ async fn render_metrics(State(probes): State<Probes>) -> Response {
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Keys come long before they are used and stay long after: nobody has to ask for each token.
+const KEY_SET_FRESH: &str = "public, max-age=60";
+
+async fn key_set(State(probes): State<Probes>) -> Response {
+    match &probes.published {
+        Some(Published { authenticator, .. }) => {
+            let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, KEY_SET_FRESH)];
+            (headers, authenticator.published_key_set().to_string()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn discovery(State(probes): State<Probes>) -> Response {
+    match probes.published.and_then(|published| published.issuer) {
+        Some(issuer) => {
+            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, KEY_SET_FRESH)];
+            (headers, discovery_document(&issuer).to_string()).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "set tokens.issuer in the server's configuration\n").into_response(),
+    }
+}
+
+/// What verifiers need, and nothing that would say that people can log in here (OpenID Connect Discovery).
+fn discovery_document(issuer: &str) -> serde_json::Value {
+    serde_json::json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}{KEY_SET_PATH}"),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["EdDSA"],
+    })
 }
 
 #[cfg(test)]

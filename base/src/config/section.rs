@@ -28,6 +28,12 @@ impl Section {
         if self.prefix.is_empty() { key.to_owned() } else { format!("{}.{key}", self.prefix) }
     }
 
+    /// Whether the key is there.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// A text that is not empty; `None` when it is absent.
     pub fn text(&mut self, key: &str, problems: &mut Problems) -> Option<String> {
         match self.table.remove(key)? {

@@ -173,8 +173,9 @@ impl FromIterator<VerifyingKey> for VerifyingKeys {
     }
 }
 
-/// Without padding (RFC 4648).
-fn base64url(bytes: &[u8]) -> String {
+/// Base64 for URLs, without padding (RFC 4648).
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -41,15 +41,7 @@ fn verify(keys: &VerifyingKeys, token: &str) -> Result<Verified<Claims>, Refusal
 }
 
 fn base64(text: &str) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut encoded = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..=chunk.len() {
-            encoded.push(char::from(ALPHABET[(bits >> (18 - 6 * index)) as usize & 63]));
-        }
-    }
-    encoded
+    base64url(text.as_bytes())
 }
 
 #[test]
@@ -168,4 +160,11 @@ fn what_is_no_ed25519_key_is_refused() {
     assert!(VerifyingKey::from_pem(&other.public_key_pem()).is_err());
     assert!(VerifyingKey::from_pem("junk").is_err());
     assert!(SigningKey::load(std::path::Path::new("/")).is_err());
+}
+
+#[test]
+fn base64_for_urls_is_as_the_standard_says() {
+    let encoded = ["", "f", "fo", "foo", "foob"].map(|text| base64url(text.as_bytes()));
+    assert_eq!(encoded, ["", "Zg", "Zm8", "Zm9v", "Zm9vYg"]);
+    assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
 }

@@ -1,5 +1,7 @@
 //! The command line of questions about identity and rights. Knows no command's work.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{Answer, RevokeSubject};
@@ -32,6 +34,9 @@ pub enum Auth {
         #[arg(long, conflicts_with_all = ["verb", "resource", "name"])]
         list: bool,
     },
+    /// Fetch the public keys of a provider of identities, for the servers' auth.oidc.keys; what cannot be used changes
+    /// nothing
+    FetchKeys(FetchKeys),
     /// End all tokens and certificates of somebody so far, on every server at once
     RevokeSubject(RevokeSubject),
     /// Show each binding that allows something, or the roles that would; exit codes as for can-i
@@ -52,4 +57,18 @@ pub enum Auth {
         #[arg(long, requires = "user")]
         group: Vec<String>,
     },
+}
+
+/// Fetch a provider's public keys.
+#[derive(Debug, Clone, Args)]
+pub struct FetchKeys {
+    /// Its address, as its tokens name it
+    #[arg(long, value_name = "URL")]
+    pub issuer: String,
+    /// The file with the authority of its certificate [default: those that this machine trusts]
+    #[arg(long, value_name = "FILE")]
+    pub issuer_ca: Option<PathBuf>,
+    /// The file to write them to
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }

@@ -36,6 +36,18 @@ pub struct SetContext {
     /// The file with a token
     #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "key"])]
     pub token_file: Option<PathBuf>,
+    /// The address of a provider of identities that logs you in: bossctl login
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub issuer: Option<String>,
+    /// What the provider calls this cluster's logins
+    #[arg(long, value_name = "ID", requires = "issuer")]
+    pub client_id: Option<String>,
+    /// The file with the authority of the provider's certificate [default: those that this machine trusts]
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    pub issuer_ca: Option<PathBuf>,
+    /// What the provider is asked to tell of you [default: openid profile email]
+    #[arg(long, value_name = "WORDS", requires = "issuer")]
+    pub scope: Option<String>,
     /// The file with a client certificate
     #[arg(long, value_name = "FILE", requires = "key")]
     pub certificate: Option<PathBuf>,

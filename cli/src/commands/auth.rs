@@ -3,7 +3,7 @@
 use boss_proto::{kind::Kind, v1};
 
 use crate::{
-    args::{self, Answer},
+    args::{self, Answer, Global},
     failure::{Exit, Failure},
     output,
     session::Session,
@@ -31,8 +31,17 @@ pub(super) async fn whoami(args: &args::Whoami, session: &Session) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-pub(super) async fn run(args: args::Auth, session: &Session) -> Result<Exit, Failure> {
+pub(super) async fn run(args: args::Auth, global: &Global) -> Result<Exit, Failure> {
     match args {
+        // A server that needs the keys has no context.
+        args::Auth::FetchKeys(args) => super::login::fetch_keys(&args).await,
+        args => ask(args, &Session::open(global)?).await,
+    }
+}
+
+async fn ask(args: args::Auth, session: &Session) -> Result<Exit, Failure> {
+    match args {
+        args::Auth::FetchKeys(args) => super::login::fetch_keys(&args).await,
         args::Auth::CanI { all_namespaces, list: true, .. } => list(&namespace(session, all_namespaces), session).await,
         args::Auth::CanI { verb, resource, name, all_namespaces, list: false } => {
             let namespace = namespace(session, all_namespaces);

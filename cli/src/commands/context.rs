@@ -57,6 +57,10 @@ fn set(contexts: &mut Contexts, args: &args::SetContext, global: &Global) -> Res
         let (certificate, key) = (Some(absolute(certificate)?), Some(absolute(key)?));
         context = Context { token_file: None, certificate, key, ..context };
     }
+    if let (Some(issuer), Some(client_id)) = (args.issuer.clone(), args.client_id.clone()) {
+        let ca = args.issuer_ca.as_deref().map(absolute).transpose()?;
+        context.provider = Some(context::Provider { issuer, client_id, ca, scope: args.scope.clone() });
+    }
     context.check(&args.name)?;
     contexts.contexts.insert(args.name.clone(), context);
     contexts.current.get_or_insert_with(|| args.name.clone());
@@ -71,7 +75,11 @@ fn absolute(path: &Path) -> Result<std::path::PathBuf, context::Error> {
 fn table(contexts: &Contexts) -> String {
     let row = |(name, context): (&String, &Context)| {
         let current = contexts.current.as_ref() == Some(name);
-        let login = if context.token_file.is_some() { "token" } else { "certificate" };
+        let login = match (&context.provider, &context.token_file) {
+            (Some(_), _) => "provider",
+            (None, Some(_)) => "token",
+            (None, None) => "certificate",
+        };
         let namespace = context.namespace.clone().unwrap_or_default();
         vec![
             if current { "*" } else { " " }.to_owned(),
@@ -119,6 +127,10 @@ mod tests {
             token_file: Some(file(&directory, "token")),
             certificate: None,
             key: None,
+            issuer: None,
+            client_id: None,
+            issuer_ca: None,
+            scope: None,
         };
         assert!(set(&mut contexts, &args, &global(&[])).is_err());
         assert_eq!(contexts, Contexts::default());
@@ -132,6 +144,26 @@ mod tests {
     }
 
     #[test]
+    fn a_context_may_only_say_who_logs_people_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut contexts = Contexts::default();
+        let args = args::SetContext {
+            name: "prod".into(),
+            ca: Some(file(&directory, "ca")),
+            token_file: None,
+            certificate: None,
+            key: None,
+            issuer: Some("https://id.example".into()),
+            client_id: Some("boss".into()),
+            issuer_ca: None,
+            scope: None,
+        };
+        set(&mut contexts, &args, &global(&["a:1"])).unwrap();
+        assert_eq!(contexts.contexts["prod"].provider.as_ref().unwrap().issuer, "https://id.example");
+        assert_eq!(table(&contexts).lines().nth(1).unwrap(), "*   prod   provider   -           a:1");
+    }
+
+    #[test]
     fn files_that_are_not_there_are_refused() {
         let args = args::SetContext {
             name: "prod".into(),
@@ -139,6 +171,10 @@ mod tests {
             token_file: None,
             certificate: None,
             key: None,
+            issuer: None,
+            client_id: None,
+            issuer_ca: None,
+            scope: None,
         };
         assert!(set(&mut Contexts::default(), &args, &global(&["a:1"])).is_err());
     }

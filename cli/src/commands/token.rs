@@ -1,10 +1,8 @@
-//! `bossctl token`, `bossctl auth revoke-subject` and `bossctl logout`: tokens of callers and of machines that join, and
+//! `bossctl token` and `bossctl auth revoke-subject`: tokens of callers and of machines that join, and
 //! the end of credentials.
 
 use boss_base::files;
-use boss_proto::v1::{
-    self, OwnCredential, TokenServiceAccount, TokenUser, create_token_request::Subject, revoke_request::Target,
-};
+use boss_proto::v1::{self, TokenServiceAccount, TokenUser, create_token_request::Subject, revoke_request::Target};
 
 use super::cluster::join_tokens;
 use crate::{
@@ -62,7 +60,7 @@ async fn create(args: args::CreateToken, session: &Session) -> Result<Exit, Fail
 /// A token for who acts as a service account or a user.
 async fn create_bearer(subject: Subject, args: args::CreateToken, session: &Session) -> Result<Exit, Failure> {
     let lifetime_seconds = u32::try_from(args.expires.as_secs()).unwrap_or(u32::MAX);
-    let request = v1::CreateTokenRequest { subject: Some(subject), lifetime_seconds };
+    let request = v1::CreateTokenRequest { subject: Some(subject), lifetime_seconds, audience: String::new() };
     let answer = terminal::waiting("asking for a token", session.client.create_token(request)).await;
     let answer = answer.map_err(|error| Failure::from_client("cannot make a token", &error))?;
     let until = answer.expires_at.map_or_else(String::new, |at| output::rfc3339(at.seconds));
@@ -82,12 +80,6 @@ pub(super) async fn revoke_subject(args: &args::RevokeSubject, session: &Session
     let since = output::rfc3339(i64::try_from(since).unwrap_or(i64::MAX));
     let user = output::clean(&args.user);
     terminal::print(&format!("no token and no certificate of {user} issued before {since} counts any more\n"));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn logout(session: &Session) -> Result<Exit, Failure> {
-    revoke(session, Target::Own(OwnCredential {}), "logged out".to_owned()).await?;
-    terminal::print("logged out: this context's token or certificate counts no more\n");
     Ok(Exit::Ok)
 }
 

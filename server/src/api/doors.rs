@@ -89,6 +89,7 @@ const DOORS: &[(&str, Door)] = &[
     // Everybody may end his own credential; those of others are ended by who may create revocations.
     ("/boss.v1.Tokens/Revoke", Door::Identity),
     ("/boss.v1.Tokens/KeySet", Door::Identity),
+    ("/boss.v1.Login/Exchange", Door::Secret),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
     ("/boss.v1.Pods/Logs", Door::Right { verb: "get", part: "log" }),
     ("/grpc.health.v1.Health/Check", Door::Open),
@@ -111,7 +112,17 @@ const DOORS: &[(&str, Door)] = &[
 
 /// The routes of the port for health and metrics, which speaks plain HTTP: a route that is not here does not exist. They
 /// are open, and so tell nothing about objects; the port is for the machine's own network.
-pub const HTTP_ROUTES: &[(&str, Door)] = &[("/livez", Door::Open), ("/readyz", Door::Open), ("/metrics", Door::Open)];
+pub const HTTP_ROUTES: &[(&str, Door)] = &[
+    ("/livez", Door::Open),
+    ("/readyz", Door::Open),
+    ("/metrics", Door::Open),
+    // Public keys, for others who believe tokens of this cluster.
+    (KEY_SET_PATH, Door::Open),
+    ("/.well-known/openid-configuration", Door::Open),
+];
+
+/// Where the public keys of tokens are, behind what this cluster is called by others.
+pub const KEY_SET_PATH: &str = "/openid/v1/jwks";
 
 /// Services whose methods are all for servers: consensus has a service of its own, and checks members itself.
 const SERVER_PACKAGES: [&str; 1] = ["/boss.raft.v1."];
@@ -149,6 +160,15 @@ pub enum Pace {
     Watch,
     /// Nothing: it must work when nothing else does, or it is a stream that takes turns by itself.
     Free,
+}
+
+/// Methods that give somebody a credential: the audit keeps every answer of theirs.
+const MINTS: [&str; 2] = ["/boss.v1.Tokens/Create", "/boss.v1.Login/Exchange"];
+
+/// Whether the method gives somebody a credential.
+#[must_use]
+pub fn mints(method: &str) -> bool {
+    MINTS.contains(&method)
 }
 
 /// Methods whose answers last: the gate ends them with their caller's credential.
@@ -284,9 +304,9 @@ mod tests {
     }
 
     #[test]
-    fn only_machines_that_join_prove_themselves_in_the_message() {
+    fn only_who_joins_or_logs_in_proves_himself_in_the_message() {
         let secret: Vec<_> = DOORS.iter().filter(|(_, door)| *door == Door::Secret).map(|(method, _)| method).collect();
-        assert_eq!(secret, [&"/boss.v1.ServerJoin/Join", &"/boss.v1.NodeJoin/Join"]);
+        assert_eq!(secret, [&"/boss.v1.ServerJoin/Join", &"/boss.v1.NodeJoin/Join", &"/boss.v1.Login/Exchange"]);
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn describe_auth(error: &auth::Error) -> (Code, ErrorInfo) {
             ("CREDENTIALS_EXPIRED", "get a new token or certificate")
         }
         auth::Error::Token(_) | auth::Error::TokenClaims(_) => ("UNAUTHENTICATED", "is the token of this cluster?"),
+        auth::Error::IdToken(_) => ("UNAUTHENTICATED", "log in anew: bossctl login"),
         auth::Error::Withdrawn(_) => return (Code::Unauthenticated, revoked()),
         auth::Error::Certificate(_) => ("UNAUTHENTICATED", "is the certificate of this cluster?"),
     };

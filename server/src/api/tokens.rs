@@ -2,6 +2,7 @@
 //! caller's own credential, and apply asks for the right.
 
 mod issue;
+mod login;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use boss_base::clock::Clock;
 use boss_proto::{
     key::Key,
     kind::Kind,
-    limits::{TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX},
+    limits::{TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, USER_NAME_LEN_MAX},
     object::Resource,
     v1::{
         CreateRequest, CreateTokenRequest, CreateTokenResponse, KeySetRequest, KeySetResponse, Object, ObjectMeta,
@@ -20,17 +21,19 @@ use boss_proto::{
 use boss_raft::state::{
     Rejection, View,
     credentials::{Target, ends_own},
-    rbac::{Attributes, service_account_of},
+    rbac::{Attributes, service_account_of, service_account_username},
 };
 use pbjson_types::Timestamp;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use self::issue::Issuer;
+use self::issue::{For, Issuer};
+pub use self::login::LoginService;
 use super::Error;
 use crate::{
     admission::{Write, authorize},
-    auth::{self, Authenticator, Identity},
+    audit::Subject,
+    auth::{self, Authenticator, Identity, oidc::Provider},
     reads::{Consistency, Reads},
     sealing::Vault,
     writes::{self, Reply, Writes},
@@ -47,31 +50,75 @@ pub struct TokensService {
     issuer: Issuer,
     authenticator: Authenticator,
     clock: Arc<dyn Clock>,
+    issuer_for_others: Option<String>,
+}
+
+/// What the services of tokens are made of.
+pub struct TokensParts {
+    /// Where rights are looked up.
+    pub reads: Reads,
+    /// Where revocations go.
+    pub writes: Writes,
+    /// Which cluster it is.
+    pub authenticator: Authenticator,
+    /// Opens the signing keys.
+    pub vault: Vault,
+    /// When tokens begin.
+    pub clock: Arc<dyn Clock>,
+    /// What this cluster is to others who believe its tokens.
+    pub issuer_for_others: Option<String>,
 }
 
 impl TokensService {
     /// The service over these doors.
     #[must_use]
-    pub fn new(
-        reads: Reads,
-        writes: Writes,
-        authenticator: Authenticator,
-        vault: Vault,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(parts: TokensParts) -> Self {
+        let TokensParts { reads, writes, authenticator, vault, clock, issuer_for_others } = parts;
         let issuer = Issuer::new(authenticator.cluster_id().clone(), vault);
-        Self { reads, writes, issuer, authenticator, clock }
+        Self { reads, writes, issuer, authenticator, clock, issuer_for_others }
+    }
+
+    /// The service for people of this provider; without one nobody logs in.
+    #[must_use]
+    pub fn login(&self, provider: Option<Provider>) -> LoginService {
+        LoginService::new(self.reads.clone(), self.issuer.clone(), self.clock.clone(), provider)
+    }
+
+    /// Who is to believe the token that is asked for.
+    fn whom(&self, request: &CreateTokenRequest) -> Result<For, Error> {
+        if request.audience.is_empty() {
+            return Ok(For::Servers);
+        }
+        let invalid = |problem: &str, hint: &str| Error::invalid("audience", problem, hint);
+        if !matches!(request.subject, Some(Wanted::ServiceAccount(_))) {
+            return Err(invalid("is for tokens of service accounts", "leave it out"));
+        }
+        // With the cluster's own name it would be taken by the servers, and say that it comes from elsewhere.
+        if request.audience == self.authenticator.cluster_id().as_str() {
+            return Err(invalid("is this cluster", "leave it out"));
+        }
+        if request.audience.len() > USER_NAME_LEN_MAX {
+            return Err(invalid("is too long", "name whoever is to believe the token"));
+        }
+        match &self.issuer_for_others {
+            Some(issuer) => Ok(For::Others { audience: request.audience.clone(), issuer: issuer.clone() }),
+            None => Err(Error::Precondition(
+                "this cluster has no name that others know: set tokens.issuer in the configuration of its servers"
+                    .to_owned(),
+            )),
+        }
     }
 
     async fn do_create(&self, identity: &Identity, request: CreateTokenRequest) -> Result<CreateTokenResponse, Error> {
         let view = self.reads.at(Consistency::Linearizable).await?;
         let lifetime = lifetime(request.lifetime_seconds)?;
+        let whom = self.whom(&request)?;
         let subject = match request.subject {
             Some(Wanted::User(user)) => issue::user(&view, identity, user)?,
             Some(Wanted::ServiceAccount(account)) => issue::service_account(&view, identity, account)?,
             None => return Err(Error::invalid("subject", "is missing", "name a user or a service account")),
         };
-        self.issuer.sign(&view, subject, lifetime, self.clock.unix_seconds())
+        self.issuer.sign(&view, subject, lifetime, self.clock.unix_seconds(), whom)
     }
 
     async fn do_revoke(&self, identity: &Identity, request: RevokeRequest) -> Result<RevokeResponse, Error> {
@@ -152,6 +199,15 @@ fn was_faster(error: &writes::Error) -> bool {
     }
 }
 
+/// As bindings name him; for the audit.
+fn whom_of(request: &CreateTokenRequest) -> String {
+    match &request.subject {
+        Some(Wanted::User(user)) => user.name.clone(),
+        Some(Wanted::ServiceAccount(account)) => service_account_username(&account.namespace, &account.name),
+        None => String::new(),
+    }
+}
+
 fn nothing_named() -> Error {
     Error::invalid("target", "is missing", "name a token, a certificate or a user")
 }
@@ -198,7 +254,9 @@ pub(super) fn seconds(seconds: u64) -> Timestamp {
 impl Tokens for TokensService {
     async fn create(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenResponse>, Status> {
         let identity = Identity::of(&request)?;
-        Ok(Response::new(self.do_create(&identity, request.into_inner()).await?))
+        let answer = self.do_create(&identity, request.get_ref().clone()).await?;
+        Subject::tell(&request, |asked| login::minted(whom_of(asked), &answer));
+        Ok(Response::new(answer))
     }
 
     async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {

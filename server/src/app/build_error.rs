@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use boss_base::{jwt, sealing::BadKeys, tls};
 use boss_raft::StartError;
 
-use crate::{auth::CertificateProblem, listeners::CannotListen};
+use crate::{
+    auth::{CertificateProblem, oidc},
+    listeners::CannotListen,
+};
 
 /// Why a server cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,9 @@ pub enum BuildError {
     /// A key that verifies tokens cannot be used.
     #[error("tokens.keys: {0}")]
     TokenKey(#[from] jwt::KeyError),
+    /// The keys of the provider of identities cannot be used.
+    #[error("auth.oidc.keys: {0}")]
+    Oidc(#[from] oidc::BadKeys),
     /// The keys that seal secrets cannot be used.
     #[error("sealing.keys: {0}")]
     SealingKeys(#[from] BadKeys),
@@ -52,7 +58,7 @@ impl BuildError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) | Self::SealingKeys(_) => true,
+            Self::Tls(_) | Self::Certificate { .. } | Self::TokenKey(_) | Self::SealingKeys(_) | Self::Oidc(_) => true,
             Self::Listen(_) | Self::Audit { .. } | Self::Raft(_) => false,
         }
     }

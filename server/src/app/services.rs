@@ -7,12 +7,12 @@ use boss_proto::{
     FILE_DESCRIPTOR_SET,
     encoded::registry_server::RegistryServer,
     ids::ClusterId,
-    limits::{CERTIFICATE_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX},
+    limits::{CERTIFICATE_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, TOKEN_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
         auth_server::AuthServer, certificates_server::CertificatesServer, cluster_server::ClusterServer,
-        node_join_server::NodeJoinServer, node_sessions_server::NodeSessionsServer, pods_server::PodsServer,
-        server_join_server::ServerJoinServer, tokens_server::TokensServer,
+        login_server::LoginServer, node_join_server::NodeJoinServer, node_sessions_server::NodeSessionsServer,
+        pods_server::PodsServer, server_join_server::ServerJoinServer, tokens_server::TokensServer,
     },
 };
 use boss_raft::{Handle, PeerId};
@@ -24,9 +24,9 @@ use tower::layer::util::{Identity, Stack};
 use crate::{
     api::{
         self, AuthService, CertificatesService, ClusterService, ForwardService, HealthService, JoinService,
-        RegistryService, TokensService, gate::Gate,
+        RegistryService, TokensParts, TokensService, gate::Gate,
     },
-    auth::Authenticator,
+    auth::{Authenticator, oidc::Provider},
     members::Members,
     reads::Reads,
     sealing::Vault,
@@ -36,6 +36,9 @@ use crate::{
 
 /// A request to join: a certificate request, a name and two addresses, from somebody whom nobody knows yet.
 const JOIN_REQUEST_BYTES_MAX: usize = 2 * CERTIFICATE_REQUEST_BYTES_MAX;
+
+/// A request to log in: an ID token and a nonce, from somebody whom nobody knows yet.
+const LOGIN_REQUEST_BYTES_MAX: usize = 2 * TOKEN_BYTES_MAX;
 
 type Gated = Stack<Gate, Identity>;
 
@@ -51,6 +54,10 @@ pub(super) struct Services {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) vault: Vault,
     pub(super) authenticator: Authenticator,
+    /// Whose people may log in.
+    pub(super) provider: Option<Provider>,
+    /// What this cluster is to others who believe its tokens.
+    pub(super) token_issuer: Option<String>,
 }
 
 impl Services {
@@ -58,6 +65,14 @@ impl Services {
         let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
         let cluster =
             ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone(), self.members.clone());
+        let tokens = TokensService::new(TokensParts {
+            reads: self.reads.clone(),
+            writes: self.writes.clone(),
+            authenticator: self.authenticator.clone(),
+            vault: self.vault.clone(),
+            clock: self.clock.clone(),
+            issuer_for_others: self.token_issuer.clone(),
+        });
         let certificates = CertificatesService::new(self.raft.clone(), self.members.clone());
         let router = server
             .add_service(
@@ -76,15 +91,10 @@ impl Services {
                 AuthServer::new(AuthService::new(self.reads.clone())).max_decoding_message_size(REQUEST_BYTES_MAX),
             )
             .add_service(
-                TokensServer::new(TokensService::new(
-                    self.reads.clone(),
-                    self.writes.clone(),
-                    self.authenticator.clone(),
-                    self.vault.clone(),
-                    self.clock.clone(),
-                ))
-                .max_decoding_message_size(REQUEST_BYTES_MAX),
+                LoginServer::new(tokens.login(self.provider.clone()))
+                    .max_decoding_message_size(LOGIN_REQUEST_BYTES_MAX),
             )
+            .add_service(TokensServer::new(tokens).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
             .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(HealthServer::new(HealthService::new(self.reads.clone())));
@@ -123,6 +133,7 @@ fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
         "boss.v1.Certificates",
         "boss.v1.Auth",
         "boss.v1.Tokens",
+        "boss.v1.Login",
         "boss.v1.NodeSessions",
         "boss.v1.Pods",
     ];

@@ -152,12 +152,13 @@ impl Authenticator {
     /// Every public key whose tokens are taken, as a JSON Web Key Set.
     #[must_use]
     pub fn key_set(&self) -> serde_json::Value {
-        let view = (self.registry)();
-        let published = view.list(Kind::SigningKey, None).filter_map(|record| {
-            VerifyingKey::from_bytes(&SigningKey::from_object(&record.object)?.spec.as_ref()?.public_key).ok()
-        });
-        let keys: Vec<_> = self.token_keys.iter().cloned().chain(published).map(|key| key.to_jwk()).collect();
-        serde_json::json!({ "keys": keys })
+        jwk_set(self.token_keys.iter().cloned().chain(published_keys(&(self.registry)())))
+    }
+
+    /// The registry's keys alone: those of files sign for administrators, whom nobody outside has to believe.
+    #[must_use]
+    pub fn published_key_set(&self) -> serde_json::Value {
+        jwk_set(published_keys(&(self.registry)()))
     }
 
     fn identify_chain(&self, chain: &CertificateChain) -> Result<Arc<Identity>, Error> {
@@ -197,4 +198,14 @@ impl Authenticator {
             .verify_client(&chain.certificates, self.clock.unix_seconds())
             .map_err(|error| untrusted(error.to_string()))
     }
+}
+
+fn published_keys(view: &View) -> impl Iterator<Item = VerifyingKey> {
+    view.list(Kind::SigningKey, None).filter_map(|record| {
+        VerifyingKey::from_bytes(&SigningKey::from_object(&record.object)?.spec.as_ref()?.public_key).ok()
+    })
+}
+
+fn jwk_set(keys: impl Iterator<Item = VerifyingKey>) -> serde_json::Value {
+    serde_json::json!({ "keys": keys.map(|key| key.to_jwk()).collect::<Vec<_>>() })
 }

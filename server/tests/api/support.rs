@@ -283,6 +283,8 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         listen,
         tls: files,
         token_keys: vec![folder.join("token.pem")],
+        token_issuer: None,
+        oidc: None,
         ca_key: None,
         lifetimes: Default::default(),
         sealing_keys: Some(folder.join("sealing.keys")),

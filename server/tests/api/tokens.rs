@@ -13,7 +13,7 @@ fn tokens(cluster: &Cluster, index: usize, by: String) -> TokensClient<Intercept
 }
 
 async fn ask(cluster: &Cluster, by: &str, subject: Subject) -> Result<CreateTokenResponse, Status> {
-    let request = CreateTokenRequest { subject: Some(subject), lifetime_seconds: 0 };
+    let request = CreateTokenRequest { subject: Some(subject), ..Default::default() };
     tokens(cluster, 0, by.to_owned()).create(request).await.map(tonic::Response::into_inner)
 }
 

@@ -75,6 +75,8 @@ impl Cluster {
             listen,
             tls: self.files(&format!("server-{id}"), &format!("server/{id}"), &[]),
             token_keys: vec![self.folder.path().join("tokens.pem")],
+            token_issuer: None,
+            oidc: None,
             ca_key: None,
             lifetimes: Default::default(),
             sealing_keys: None,

@@ -53,6 +53,7 @@ impl Kept {
     /// It was answered, or a stream began.
     pub(super) fn answered(self, response: &Response<Body>, now_ms: u64) {
         match code_of(response) {
+            Code::Ok if doors::mints(&self.method) => self.keep(Code::Ok, String::new(), now_ms),
             Code::Ok if self.audit.keeps_reads() && self.is_read() => self.keep(Code::Ok, String::new(), now_ms),
             Code::Ok => {}
             code => {

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use boss_base::jwt::{self, Registered};
+use boss_base::{
+    constant_time::sha256,
+    jwt::{self, Registered},
+};
 use boss_proto::{
     ids::{ClusterId, Uid},
     key::Key,
@@ -16,6 +19,7 @@ use boss_proto::{
 };
 use boss_raft::state::{
     Record, View,
+    credentials::Shown,
     rbac::{Attributes, service_account_username},
 };
 use pbjson_types::Timestamp;
@@ -25,11 +29,16 @@ use super::{Error, seconds};
 use crate::{
     admission::authorize,
     auth::{
-        self, Identity, check_user_names, service_account_groups,
+        self, Identity, check_user_names,
+        oidc::Person,
+        service_account_groups,
         token::{Bound, ISSUER, Own},
     },
     sealing::Vault,
 };
+
+/// Of the digest of an ID token that names what was given for it: enough that no two are the same.
+const TOKEN_ID_BYTES: usize = 16;
 
 /// Whom a token is for.
 pub(super) struct Subject {
@@ -37,6 +46,18 @@ pub(super) struct Subject {
     name: String,
     groups: Vec<String>,
     own: Own,
+    /// Its jti, if that follows from something.
+    token_id: Option<String>,
+}
+
+/// Who is to believe a token: the servers, or somebody else by a name of his, from an issuer that he knows.
+#[derive(Debug, Default)]
+pub(super) enum For {
+    /// The cluster's own servers.
+    #[default]
+    Servers,
+    /// Somebody else.
+    Others { audience: String, issuer: String },
 }
 
 #[derive(Serialize)]
@@ -59,7 +80,29 @@ pub(super) fn user(view: &View, caller: &Identity, user: TokenUser) -> Result<Su
     }
     let sub = format!("user:{name}");
     let own = Own { generation: view.subject_generation(&sub), ..Own::default() };
-    Ok(Subject { sub, name, groups, own })
+    Ok(Subject { sub, name, groups, own, token_id: None })
+}
+
+/// Somebody whom the provider of identities knows. All that is ever given for one ID token is one token with one id, so
+/// that who has revoked it has revoked it for whoever else holds the ID token too.
+pub(super) fn person(view: &View, person: Person, id_token: &str) -> Result<Subject, Error> {
+    let Person { name, groups, logged_in_at } = person;
+    let sub = format!("user:{name}");
+    let token_id = format!("login-{}", hex(&sha256(id_token.as_bytes())[..TOKEN_ID_BYTES]));
+    // Who logged in before all of his was revoked has to log in again.
+    let shown =
+        Shown { uid: &sub, token_id: &token_id, certificate_serial: "", generation: logged_in_at, bound_to: &[] };
+    view.check_credential(shown).map_err(auth::Error::Withdrawn)?;
+    let own = Own { generation: view.subject_generation(&sub), ..Own::default() };
+    Ok(Subject { sub, name, groups, own, token_id: Some(token_id) })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A service account, bound to it and, if wanted, to one of its namespace's pods.
@@ -76,7 +119,8 @@ pub(super) fn service_account(view: &View, caller: &Identity, account: TokenServ
         pod,
     };
     let groups = service_account_groups(&namespace);
-    Ok(Subject { sub, name: service_account_username(&namespace, &name), groups, own })
+    let name = service_account_username(&namespace, &name);
+    Ok(Subject { sub, name, groups, own, token_id: None })
 }
 
 fn pod(view: &View, namespace: &str, name: String, wanted_uid: &str) -> Result<Bound, Error> {
@@ -113,14 +157,23 @@ impl Issuer {
         subject: Subject,
         lifetime: Duration,
         now: u64,
+        whom: For,
     ) -> Result<CreateTokenResponse, Error> {
         let key = self.key(view, now)?;
-        let Subject { sub, name, groups, own } = subject;
-        let (jti, exp) = (Uid::random().to_string(), now.saturating_add(lifetime.as_secs()));
-        let aud = self.0.cluster_id.to_string();
-        let registered = Registered { iss: ISSUER.to_owned(), aud, sub, jti: jti.clone(), exp, nbf: now, iat: now };
+        let Subject { sub, name, groups, own, token_id } = subject;
+        let jti = token_id.unwrap_or_else(|| Uid::random().to_string());
+        let exp = now.saturating_add(lifetime.as_secs());
+        let (aud, iss) = match whom {
+            For::Servers => (self.0.cluster_id.to_string(), ISSUER.to_owned()),
+            For::Others { audience, issuer } => (audience, issuer),
+        };
+        let registered = Registered { iss, aud, sub, jti: jti.clone(), exp, nbf: now, iat: now };
         let claims = Claims { registered, name, groups, boss: own };
         let token = key.sign(&claims).map_err(|error| Error::Unavailable(error.to_string()))?;
+        if token.len() > jwt::TOKEN_BYTES_MAX {
+            let problem = format!("make a token of {} bytes, {} are the most", token.len(), jwt::TOKEN_BYTES_MAX);
+            return Err(Error::invalid("groups", problem, "be in fewer groups"));
+        }
         Ok(CreateTokenResponse { token, token_id: jti, expires_at: Some(seconds(exp)) })
     }
 
