@@ -1,7 +1,13 @@
 //! Servers in one process, each on a runtime of its own, speaking over real TLS on loopback. Dropping a runtime is a
 //! crash: nothing is flushed, nobody is told.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use boss_base::{
     clock::SystemClock,
@@ -277,8 +283,15 @@ async fn bind(address: SocketAddr, acceptor: boss_base::tls::Acceptor, limits: L
     }
 }
 
+/// Each is given away once: the kernel may well name a port again that nobody listens on yet.
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = std::net::TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address) {
+            return address;
+        }
+    }
 }
 
 /// A loopback address that no other process uses: a port that was free on it a moment ago is not given away to somebody's
