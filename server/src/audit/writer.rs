@@ -23,8 +23,9 @@ use crate::metric_definitions as metric;
 
 /// Items written together.
 const BATCH_MAX: usize = 4_096;
-/// What comes within it shares one fsync: nobody waits for it.
-const LINGER: Duration = Duration::from_millis(20);
+/// What comes within it shares one fsync. Nobody waits for it, and the log's own syncs share the disk with it: writes
+/// that a crash takes from these files come again from the log, refusals of its last moment do not.
+const LINGER: Duration = Duration::from_millis(200);
 /// Between two attempts to write what could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 /// Without work the writer looks so often whether the server stops.
@@ -60,7 +61,7 @@ impl Writer {
     /// Writes until the server stops and nothing waits any more.
     pub(super) fn run(mut self, runtime: &Handle, exported: &watch::Sender<Position>, token: &CancellationToken) {
         loop {
-            let batch = self.next(runtime);
+            let batch = self.next(runtime, token);
             if batch.is_empty() {
                 self.pass_given_up(exported);
                 if token.is_cancelled() || self.items.is_closed() {
@@ -78,12 +79,15 @@ impl Writer {
         }
     }
 
-    fn next(&mut self, runtime: &Handle) -> Vec<Item> {
+    fn next(&mut self, runtime: &Handle, token: &CancellationToken) -> Vec<Item> {
         let items = &mut self.items;
         let mut batch = Vec::new();
         runtime.block_on(async {
             if tokio::time::timeout(IDLE, items.recv_many(&mut batch, BATCH_MAX)).await.is_ok_and(|count| count > 0) {
-                tokio::time::sleep(LINGER).await;
+                tokio::select! {
+                    () = tokio::time::sleep(LINGER) => {}
+                    () = token.cancelled() => {}
+                }
             }
         });
         while batch.len() < BATCH_MAX
