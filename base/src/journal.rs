@@ -7,6 +7,7 @@
 mod verify;
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -218,16 +219,14 @@ pub fn paths(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 fn push_line(text: &mut String, head: &Head, object: &str) {
     let rest = object.trim().strip_prefix('{').unwrap_or("}");
     let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
-    text.push_str(&format!("{{\"seq\":{},\"prev\":\"{}\"{comma}{rest}", head.sequence + 1, head.hash));
+    // Writing to a string does not fail.
+    let _ = write!(text, "{{\"seq\":{},\"prev\":\"{}\"{comma}{rest}", head.sequence + 1, head.hash);
 }
 
 /// SHA-256 in hex.
 #[must_use]
 pub fn hash(line: &[u8]) -> String {
-    Sha256::digest(line).iter().fold(String::with_capacity(64), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
+    format!("{:x}", Sha256::digest(line))
 }
 
 #[cfg(test)]
