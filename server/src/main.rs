@@ -15,6 +15,10 @@ use clap::Parser;
 /// What openraft warns of is a peer that is away, many times a second; the server says that once, in its own words.
 const LOG_FILTER: &str = "info,h2=warn,openraft=warn,openraft::replication=error,openraft::engine=error,\
                           openraft::core::heartbeat=error,openraft::core::raft_core=error";
+/// A write makes and drops hundreds of small things, and often on another thread than the one that made them.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 const EXPELLED: u8 = 3;
