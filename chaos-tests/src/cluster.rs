@@ -9,6 +9,7 @@ mod nodes;
 mod waiting;
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
@@ -25,6 +26,7 @@ pub use self::growing::Newcomer;
 
 use crate::{
     api::{Api, Credential, Seen},
+    disk::Disk,
     machine::Machine,
     net::Network,
     ports::{self, Port},
@@ -65,8 +67,10 @@ pub enum Where {
     Apart {
         /// Further hosts, for clients.
         clients: usize,
-        /// Each server's data lies in memory of so many bytes, so that it can be full; none for a real disk.
+        /// Each server's data lies on a disk of ours of so many bytes, which can be broken; none for a real disk.
         disk_bytes: Option<u64>,
+        /// Each server has a wall clock of its own, which can be wrong.
+        wrong_clocks: bool,
     },
 }
 
@@ -82,6 +86,7 @@ pub struct Cluster {
     servers: Vec<Machine>,
     nodes: Vec<Machine>,
     network: Option<Network>,
+    disks: BTreeMap<u64, Disk>,
     layout: provision::Cluster,
     /// Every server by its id, also those that joined later.
     known: Vec<Server>,
@@ -149,7 +154,8 @@ impl Cluster {
         });
         let (servers, nodes) = (servers.collect(), nodes.collect());
         LIVE.fetch_add(1, Ordering::SeqCst);
-        Self { servers, nodes, network: None, layout, known: plan.servers, folder, seen: Seen::default(), ports }
+        let (network, disks) = (None, BTreeMap::new());
+        Self { servers, nodes, network, disks, layout, known: plan.servers, folder, seen: Seen::default(), ports }
     }
 
     /// Makes certificate, configuration and ports for one more server, and starts nothing. Returns its id.

@@ -1,7 +1,9 @@
 //! Runs whole clusters of real processes on this machine, disturbs them, and looks at what they promised.
 //! The library is the harness; the tests are in `tests/`, one file per subject.
 
+pub mod clock;
 pub mod cluster;
+pub mod disk;
 pub mod net;
 
 pub mod api;

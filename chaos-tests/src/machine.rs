@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     binaries,
+    clock::WallClock,
     cluster::{STOP_DEADLINE, or_fail},
     net::Place,
     proc,
@@ -19,6 +20,7 @@ pub struct Machine {
     program: PathBuf,
     config: PathBuf,
     place: Option<Place>,
+    clock: Option<WallClock>,
     process: Option<Process>,
 }
 
@@ -27,7 +29,7 @@ impl Machine {
     #[must_use]
     pub fn new(name: &str, program: &'static str, config: PathBuf) -> Self {
         let program = binaries::find(program).unwrap_or_else(|error| panic!("{error}"));
-        Self { name: name.to_owned(), program, config, place: None, process: None }
+        Self { name: name.to_owned(), program, config, place: None, clock: None, process: None }
     }
 
     /// What its log is called.
@@ -39,6 +41,17 @@ impl Machine {
     /// From its next start on it runs in this network.
     pub fn move_to(&mut self, place: Option<Place>) {
         self.place = place;
+    }
+
+    /// From its next start on it has this wall clock.
+    pub fn wear(&mut self, clock: WallClock) {
+        self.clock = Some(clock);
+    }
+
+    /// Its wall clock; none when it has that of this machine.
+    #[must_use]
+    pub fn clock(&self) -> Option<&WallClock> {
+        self.clock.as_ref()
     }
 
     /// Kills it; it has no chance to do anything.
@@ -64,6 +77,9 @@ impl Machine {
         };
         command.arg("--config").arg(&self.config).args(args);
         without_boss_variables(&mut command).env(proc::RUN_VARIABLE, folder.path()).env("RUST_BACKTRACE", "1");
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
+        }
         command.stdin(std::process::Stdio::null());
         command.stdout(output.try_clone().expect("a descriptor is free")).stderr(output);
         let process = Process::spawn(&mut command);

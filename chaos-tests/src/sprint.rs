@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_millis(1_500);
 const RECOVERY: Duration = Duration::from_secs(60);
 /// From the last write to its news.
 const LAST_NEWS: Duration = Duration::from_secs(15);
-/// What a server's disk holds when disks are to be full: its reserve, and something to fill.
+/// What a server's disk holds when disks are to be broken: its reserve, and something to fill.
 const DISK_BYTES: u64 = 384 << 20;
 /// The object that ends the watches.
 const END: &str = "end-of-the-sprint";
@@ -170,8 +170,9 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 async fn sprint(options: &Options, folder: &Path) -> Outcome {
-    let full = options.families.contains(&Family::DiskFull);
-    let place = Where::Apart { clients: CLIENT_HOSTS, disk_bytes: full.then_some(DISK_BYTES) };
+    let breaks_disks = options.families.iter().any(|family| family.breaks_disks());
+    let wrong_clocks = options.families.contains(&Family::Clock);
+    let place = Where::Apart { clients: CLIENT_HOSTS, disk_bytes: breaks_disks.then_some(DISK_BYTES), wrong_clocks };
     let Options { servers, nodes, profile, .. } = *options;
     let mut cluster = Cluster::start(Spec { servers, nodes, profile, place }).await;
     let seen = Box::pin(observe(options, &mut cluster, folder)).await;

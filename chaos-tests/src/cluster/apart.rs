@@ -5,7 +5,11 @@ use std::fs;
 use bossctl::provision::Server;
 
 use super::{Cluster, Newcomer, Where};
-use crate::net::{Host, Network, Place, apart};
+use crate::{
+    clock::WallClock,
+    disk::Disk,
+    net::{Host, Network, Place},
+};
 
 /// For api, peer and http; every host has all ports for itself.
 const PORTS: [u16; 3] = [7400, 7401, 7402];
@@ -22,7 +26,7 @@ pub(super) fn server(id: u64) -> Server {
 impl Cluster {
     /// Gives every machine its host; all must be down.
     pub(super) async fn move_apart(&mut self, place: Where) {
-        let Where::Apart { clients, disk_bytes } = place else { return };
+        let Where::Apart { clients, disk_bytes, wrong_clocks } = place else { return };
         let servers = (1..=self.servers.len() as u64 + SPARE_HOSTS).map(Host::server);
         let hosts: Vec<Host> =
             servers.chain((0..self.nodes.len()).map(Host::node)).chain((0..clients).map(Host::client)).collect();
@@ -35,15 +39,38 @@ impl Cluster {
             machine.move_to(network.place(Host::node(index)));
         }
         self.network = Some(network);
+        if wrong_clocks {
+            for machine in &mut self.servers {
+                let clock = WallClock::create(self.folder.path(), machine.name());
+                machine.wear(clock.unwrap_or_else(|error| panic!("no clock for {}: {error}", machine.name())));
+            }
+        }
         if let Some(bytes) = disk_bytes {
-            self.known.iter().for_each(|server| self.put_data_in_memory(server, bytes));
+            for id in self.server_ids() {
+                let disk = self.mount_disk(id, bytes).await;
+                self.disks.insert(id, disk);
+            }
         }
     }
 
-    fn put_data_in_memory(&self, server: &Server, bytes: u64) {
-        let folder = self.layout.server_directory(server).join("data");
-        let made = fs::create_dir_all(&folder).and_then(|()| apart::mount_memory(&folder, bytes));
-        made.unwrap_or_else(|error| panic!("no disk for {}: {error}", server.name));
+    /// The wall clock of a server; none when it has that of this machine.
+    #[must_use]
+    pub fn clock(&self, id: u64) -> Option<&WallClock> {
+        let position = usize::try_from(id).ok()?.checked_sub(1)?;
+        self.servers.get(position)?.clock()
+    }
+
+    async fn mount_disk(&self, id: u64, bytes: u64) -> Disk {
+        let folder = self.data_of(id);
+        fs::create_dir_all(&folder).expect("the folder of a cluster is ours");
+        let disk = Disk::mount(self.folder(), &folder, bytes).await;
+        disk.unwrap_or_else(|error| panic!("no disk for server-{id}: {error}"))
+    }
+
+    /// The disk of a server; none when its data lies on one of this machine.
+    #[must_use]
+    pub fn disk(&self, id: u64) -> Option<&Disk> {
+        self.disks.get(&id)
     }
 
     /// Its network; none when all are on the loopback address.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::net::Shape;
+use crate::{clock::Wrong, net::Shape};
 
 /// A kind of fault, as users choose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,18 @@ pub enum Family {
     Bandwidth,
     /// Disks without room.
     DiskFull,
+    /// kill -9 of servers whose disks forget what was not synced, or tear it.
+    DiskLoss,
+    /// Disks of which bits read wrong.
+    DiskFlip,
+    /// Disks that fail.
+    DiskError,
+    /// Disks that take their time.
+    DiskSlow,
+    /// Disks that cannot be written any more.
+    DiskReadOnly,
+    /// Wall clocks that jump and drift.
+    Clock,
     /// Servers that get a small part of a processor.
     Starve,
     /// Leadership that is handed over.
@@ -31,13 +43,19 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Kill,
         Self::Pause,
         Self::Partition,
         Self::Loss,
         Self::Bandwidth,
         Self::DiskFull,
+        Self::DiskLoss,
+        Self::DiskFlip,
+        Self::DiskError,
+        Self::DiskSlow,
+        Self::DiskReadOnly,
+        Self::Clock,
         Self::Starve,
         Self::Transfer,
         Self::Membership,
@@ -54,11 +72,26 @@ impl Family {
             Self::Loss => "loss",
             Self::Bandwidth => "bandwidth",
             Self::DiskFull => "disk-full",
+            Self::DiskLoss => "disk-loss",
+            Self::DiskFlip => "disk-flip",
+            Self::DiskError => "disk-error",
+            Self::DiskSlow => "disk-slow",
+            Self::DiskReadOnly => "disk-read-only",
+            Self::Clock => "clock",
             Self::Starve => "starve",
             Self::Transfer => "transfer",
             Self::Membership => "membership",
             Self::Agent => "agent",
         }
+    }
+
+    /// Whether servers must lie on disks of ours for it.
+    #[must_use]
+    pub fn breaks_disks(self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull | Self::DiskLoss | Self::DiskFlip | Self::DiskError | Self::DiskSlow | Self::DiskReadOnly
+        )
     }
 
     /// The family of this name.
@@ -94,8 +127,10 @@ pub enum Fault {
     Loss(u16),
     /// A server receives no more than so many kbit/s.
     Bandwidth(u64, u32),
-    /// A server's disk has no room left.
-    DiskFull(Target),
+    /// Something happens to the disk of a server.
+    Disk(DiskFault, Target),
+    /// The wall clock of a server is so wrong.
+    Clock(Wrong, Target),
     /// A server gets no more than so many of a thousand parts of one processor.
     Starve(Target, u32),
     /// The leader hands over.
@@ -106,6 +141,36 @@ pub enum Fault {
     KillAgent(usize),
     /// SIGSTOP of an agent, counted from 0.
     PauseAgent(usize),
+}
+
+/// What happens to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// It has no room left.
+    Full,
+    /// Its server is killed, and it forgets what was not synced.
+    Lose,
+    /// Its server is killed, and of what was not synced it has some.
+    Tear(u64),
+    /// Its server is killed and started, and bits of what it reads are wrong.
+    Flip(u64),
+    /// The next sync fails; whether what was to be synced counts as clean afterwards.
+    FailSync {
+        /// As Linux does.
+        drops: bool,
+    },
+    /// Each sync takes so many milliseconds more.
+    Slow(u64),
+    /// Nothing can be changed.
+    ReadOnly,
+}
+
+impl DiskFault {
+    /// Whether a server may end because of it, or is ended for it.
+    #[must_use]
+    pub fn ends_servers(self) -> bool {
+        !matches!(self, Self::Full | Self::Slow(_))
+    }
 }
 
 /// A shape around one server.
@@ -147,6 +212,8 @@ pub enum Claim {
     Bandwidth(u64),
     /// A server's disk.
     Disk(u64),
+    /// A server's wall clock.
+    Clock(u64),
     /// A server's share of a processor.
     Processor(u64),
     /// Who leads: nothing else may move the leadership while this looks for the leader.
@@ -173,10 +240,18 @@ impl Fault {
             Self::CutLeader(_) => [Claim::Links, Claim::Leadership].into(),
             Self::Loss(_) => [Claim::Loss].into(),
             Self::Bandwidth(id, _) => [Claim::Bandwidth(*id)].into(),
-            Self::DiskFull(target) => of(*target, Claim::Disk),
+            Self::Disk(fault, target) => {
+                let process = if fault.ends_servers() { of(*target, Claim::Process) } else { BTreeSet::new() };
+                &of(*target, Claim::Disk) | &process
+            }
+            Self::Clock(_, target) => of(*target, Claim::Clock),
             Self::Starve(target, _) => of(*target, Claim::Processor),
             Self::Transfer => [Claim::Leadership].into(),
-            Self::Join => (1..=servers).map(Claim::Process).chain([Claim::Leadership, Claim::Links]).collect(),
+            // Certificates that are made for it are good from now on, by whatever clock the leader has.
+            Self::Join => {
+                let all = (1..=servers).flat_map(|id| [Claim::Process(id), Claim::Clock(id)]);
+                all.chain([Claim::Leadership, Claim::Links]).collect()
+            }
             Self::KillAgent(index) | Self::PauseAgent(index) => [Claim::Agent(*index)].into(),
         }
     }
@@ -192,6 +267,21 @@ impl fmt::Display for Target {
     }
 }
 
+impl fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("fill the disk of"),
+            Self::Lose => f.write_str("cut the power of"),
+            Self::Tear(_) => f.write_str("cut the power while writing of"),
+            Self::Flip(_) => f.write_str("flip bits of"),
+            Self::FailSync { drops: true } => f.write_str("fail a sync and drop it of"),
+            Self::FailSync { drops: false } => f.write_str("fail a sync of"),
+            Self::Slow(ms) => write!(f, "slow each sync by {ms} ms of"),
+            Self::ReadOnly => f.write_str("make read-only the disk of"),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -201,7 +291,13 @@ impl fmt::Display for Fault {
             Self::CutLeader(around) => write!(f, "partition {} the leader", around.word()),
             Self::Loss(lost) => write!(f, "lose {lost} of 1000 packets"),
             Self::Bandwidth(id, kbit) => write!(f, "slow server-{id} to {kbit} kbit/s"),
-            Self::DiskFull(target) => write!(f, "fill the disk of {target}"),
+            Self::Disk(fault, target) => write!(f, "{fault} {target}"),
+            Self::Clock(Wrong { offset_ms, per_million: 0 }, target) => {
+                write!(f, "set the clock of {target} {offset_ms} ms ahead")
+            }
+            Self::Clock(Wrong { per_million, .. }, target) => {
+                write!(f, "let the clock of {target} gain {per_million} us each second")
+            }
             Self::Starve(target, share) => write!(f, "starve {target} to {share} of 1000"),
             Self::Transfer => f.write_str("transfer the leadership"),
             Self::Join => f.write_str("join and remove a server"),

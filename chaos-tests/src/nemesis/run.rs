@@ -1,25 +1,22 @@
 //! Carries out a schedule on a running cluster and writes down what became of each fault. Decides nothing.
 
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
+    collections::{BTreeMap, BTreeSet},
     io,
-    path::PathBuf,
     time::Duration,
 };
 
-use nix::{
-    fcntl::posix_fallocate,
-    sys::{signal::Signal, statvfs::fstatvfs},
-};
+use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    fault::{Fault, Target},
+    disks,
+    fault::{DiskFault, Fault, Target},
     schedule::Step,
 };
 use crate::{
     bossctl_run::Bossctl,
+    clock::Wrong,
     cluster::Cluster,
     history::{FaultOutcome, Recorder},
     http,
@@ -32,8 +29,6 @@ use crate::{
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// For the answer of a server that may be paused.
 const LOOK: Duration = Duration::from_millis(500);
-/// Takes the room of a full disk.
-const FILLER: &str = "filler-of-a-test";
 
 /// Disturbs one cluster.
 pub struct Disturber<'a> {
@@ -42,6 +37,8 @@ pub struct Disturber<'a> {
     /// Hosts of clients and nodes.
     others: Vec<Host>,
     active: BTreeMap<usize, Active>,
+    /// Servers that may end because of what was done to their disks, also a little later.
+    ailing: BTreeSet<u64>,
 }
 
 /// What is in force and how it ends.
@@ -51,7 +48,8 @@ enum Active {
     Cut(Shape),
     Losing(u16),
     Slow(u64),
-    Full(Vec<(u64, PathBuf)>),
+    Disks(DiskFault, Vec<u64>),
+    WrongClocks(Vec<u64>),
     Starved(Vec<Group>),
     Joined(u64),
     AgentKilled(usize),
@@ -61,7 +59,7 @@ enum Active {
 }
 
 /// A fault that could not be put in force.
-enum Not {
+pub(super) enum Not {
     /// There was nothing to hit.
     Skipped(String),
     /// Nobody knows whether it took hold.
@@ -77,7 +75,7 @@ impl From<io::Error> for Not {
 impl<'a> Disturber<'a> {
     /// Of a cluster on hosts of its own.
     pub fn new(cluster: &'a mut Cluster, recorder: &'a Recorder, others: Vec<Host>) -> Self {
-        Self { cluster, recorder, others, active: BTreeMap::new() }
+        Self { cluster, recorder, others, active: BTreeMap::new(), ailing: BTreeSet::new() }
     }
 
     /// Carries out all steps; at the end nothing is disturbed any more.
@@ -93,6 +91,11 @@ impl<'a> Disturber<'a> {
                 Box::pin(self.begin(number, &steps[number].fault)).await;
             } else {
                 Box::pin(self.end(number, &steps[number].fault)).await;
+            }
+        }
+        for id in std::mem::take(&mut self.ailing) {
+            if let Err(error) = disks::revive(self.cluster, id).await {
+                self.recorder.fault(format!("server-{id} after its disk was broken: {error}"), FaultOutcome::Unclear);
             }
         }
     }
@@ -139,10 +142,18 @@ impl<'a> Disturber<'a> {
                 self.network()?.throttle(Host::server(*id), Some(*kbit)).await?;
                 Ok((Active::Slow(*id), names(&[*id])))
             }
-            Fault::DiskFull(target) => {
+            Fault::Disk(fault, target) => {
                 let ids = self.targets(*target).await?;
-                let full = ids.iter().map(|id| Ok((*id, fill(self.cluster, *id)?))).collect::<io::Result<_>>()?;
-                Ok((Active::Full(full), names(&ids)))
+                if fault.ends_servers() {
+                    self.ailing.extend(&ids);
+                }
+                disks::install(self.cluster, *fault, &ids)?;
+                Ok((Active::Disks(*fault, ids.clone()), names(&ids)))
+            }
+            Fault::Clock(wrong, target) => {
+                let ids = self.targets(*target).await?;
+                self.set_clocks(&ids, *wrong)?;
+                Ok((Active::WrongClocks(ids.clone()), names(&ids)))
             }
             Fault::Starve(target, share) => {
                 let ids = self.targets(*target).await?;
@@ -187,7 +198,8 @@ impl<'a> Disturber<'a> {
                 let network = self.cluster.network().ok_or_else(|| io::Error::other("there is no network"))?;
                 network.throttle(Host::server(id), None).await?;
             }
-            Active::Full(files) => files.iter().try_for_each(|(_, path)| fs::remove_file(path))?,
+            Active::Disks(fault, ids) => disks::heal(self.cluster, fault, &ids)?,
+            Active::WrongClocks(ids) => self.set_clocks(&ids, Wrong::default())?,
             Active::Starved(groups) => drop(groups),
             Active::Joined(id) => {
                 let bossctl = Bossctl::of(self.cluster);
@@ -276,6 +288,11 @@ impl<'a> Disturber<'a> {
         }
     }
 
+    fn set_clocks(&self, ids: &[u64], wrong: Wrong) -> io::Result<()> {
+        let clock = |id: &u64| self.cluster.clock(*id).ok_or_else(|| io::Error::other(format!("server-{id} has none")));
+        ids.iter().try_for_each(|id| clock(id)?.set(wrong))
+    }
+
     fn starve(&self, ids: &[u64], share: u32) -> io::Result<Vec<Group>> {
         let group = |id: &u64| {
             let process = self.cluster.server(*id).ok_or_else(|| io::Error::other("it is down"))?;
@@ -312,18 +329,4 @@ fn names(ids: &[u64]) -> Vec<String> {
 fn between(servers: &[u64]) -> impl Iterator<Item = Link> {
     let pairs = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
     pairs.filter(|(from, to)| from != to).map(|(from, to)| Link { from: Host::server(from), to: Host::server(to) })
-}
-
-/// Takes all room of a server's disk.
-fn fill(cluster: &Cluster, id: u64) -> io::Result<PathBuf> {
-    let path = cluster.data_of(id).join(FILLER);
-    let file = File::create(&path)?;
-    let disk = fstatvfs(&file)?;
-    let free = i64::try_from(disk.blocks_available() * disk.fragment_size()).map_err(io::Error::other)?;
-    // The server writes meanwhile: what it takes now is not there any more.
-    let mut left = free;
-    while left > 0 && posix_fallocate(&file, 0, left).is_err() {
-        left -= free / 64 + 1;
-    }
-    Ok(path)
 }

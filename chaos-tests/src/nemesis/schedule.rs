@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::fault::{Around, Claim, Family, Fault, Target};
-use crate::{checkers::generate::Random, net::Shape};
+use super::fault::{Around, Claim, DiskFault, Family, Fault, Target};
+use crate::{checkers::generate::Random, clock::Wrong, net::Shape};
 
 /// Faults that overlap at any time.
 const AT_ONCE: usize = 2;
@@ -92,7 +92,16 @@ fn draw(family: Family, plan: &Plan, random: &mut Random) -> Option<Fault> {
         Family::Partition => partition(plan.servers, random),
         Family::Loss => Fault::Loss([20, 100, 300][random.below(3)]),
         Family::Bandwidth => Fault::Bandwidth(any(random), [256, 1_024, 4_096][random.below(3)]),
-        Family::DiskFull => Fault::DiskFull(target(random)),
+        Family::DiskFull => Fault::Disk(DiskFault::Full, target(random)),
+        Family::DiskLoss if random.below(2) == 0 => Fault::Disk(DiskFault::Lose, target(random)),
+        Family::DiskLoss => Fault::Disk(DiskFault::Tear(random.draw()), target(random)),
+        // A bit that is wrong everywhere is another bit: only a minority may have them.
+        Family::DiskFlip if plan.servers < 3 => return None,
+        Family::DiskFlip => Fault::Disk(DiskFault::Flip(random.draw()), Target::One(any(random))),
+        Family::DiskError => Fault::Disk(DiskFault::FailSync { drops: random.below(2) == 0 }, target(random)),
+        Family::DiskSlow => Fault::Disk(DiskFault::Slow([20, 100, 400][random.below(3)]), target(random)),
+        Family::DiskReadOnly => Fault::Disk(DiskFault::ReadOnly, target(random)),
+        Family::Clock => clock(target(random), random),
         Family::Starve => Fault::Starve(target(random), [50, 100, 200][random.below(3)]),
         Family::Transfer if plan.servers < 2 => return None,
         Family::Transfer => Fault::Transfer,
@@ -101,6 +110,17 @@ fn draw(family: Family, plan: &Plan, random: &mut Random) -> Option<Fault> {
         Family::Agent if random.below(2) == 0 => Fault::KillAgent(random.below(plan.nodes)),
         Family::Agent => Fault::PauseAgent(random.below(plan.nodes)),
     })
+}
+
+/// What no clock of a majority may be: tokens of clients are good from when they were made on.
+fn clock(target: Target, random: &mut Random) -> Fault {
+    let side = [1, -1][random.below(2)];
+    let jumps: &[i64] = if target == Target::All { &[1_000, 4_000] } else { &[4_000, 60_000, 280_000, 3_000_000] };
+    let wrong = match random.below(3) {
+        0 => Wrong { offset_ms: 0, per_million: side * [10_000, 200_000][random.below(2)] },
+        _ => Wrong { offset_ms: side * jumps[random.below(jumps.len())], per_million: 0 },
+    };
+    Fault::Clock(wrong, target)
 }
 
 fn partition(servers: u64, random: &mut Random) -> Fault {
@@ -154,7 +174,7 @@ fn collide(other: &Step, step: &Step, claims: &BTreeSet<Claim>, servers: u64) ->
 fn disturbs_leader(claim: Claim) -> bool {
     match claim {
         Claim::Process(_) | Claim::Links | Claim::Loss | Claim::Leadership | Claim::Disk(_) => true,
-        Claim::Processor(_) | Claim::Bandwidth(_) => true,
+        Claim::Processor(_) | Claim::Bandwidth(_) | Claim::Clock(_) => true,
         Claim::Agent(_) => false,
     }
 }

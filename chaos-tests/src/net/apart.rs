@@ -110,13 +110,8 @@ fn make_mounts_private() -> io::Result<()> {
     run(Command::new("mount").args(["--make-rprivate", "/"]))
 }
 
-/// A file system in memory, of so many bytes, that ends with the mounts of this thread's machine.
-pub fn mount_memory(folder: &Path, bytes: u64) -> io::Result<()> {
-    let options = format!("size={bytes},mode=700");
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "boss-chaos"]).arg(folder))
-}
-
-fn run(command: &mut Command) -> io::Result<()> {
+/// Runs a tool that ends soon.
+pub(crate) fn run(command: &mut Command) -> io::Result<()> {
     let process = Process::spawn(command)?;
     match process.end() {
         Exit::Code(0) => Ok(()),

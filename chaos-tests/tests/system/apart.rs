@@ -73,7 +73,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
     if !possible() {
         return;
     }
-    let place = Where::Apart { clients: 0, disk_bytes: None };
+    let place = Where::Apart { clients: 0, disk_bytes: None, wrong_clocks: false };
     net::on_own_machine(async || Box::pin(cut_the_leader(Spec { nodes: 1, place, ..Spec::default() })).await)
         .expect("root may do this");
 }

@@ -7,6 +7,7 @@ mod agent_restart;
 mod apart;
 mod audits;
 mod cluster_operations;
+mod disks;
 mod durability;
 mod failover;
 mod growing;
