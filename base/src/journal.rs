@@ -4,6 +4,7 @@
 //! A line is a JSON object that begins with `{"seq":N,"prev":"HASH"`, where HASH is the SHA-256 of the whole line
 //! before, without its newline. Files are called after their first line's number; old ones go when there are too many.
 
+mod reader;
 mod verify;
 
 use std::{
@@ -15,7 +16,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-pub use self::verify::{Problem, Verified, verify};
+pub use self::{
+    reader::Reader,
+    verify::{Problem, Verified, Verifier, verify},
+};
 use crate::files;
 
 /// The hash before the first line.

@@ -15,6 +15,7 @@ pub mod reporter;
 mod servers;
 pub mod session;
 pub mod status;
+mod values;
 
 use std::{net::IpAddr, os::unix::net::UnixStream, path::PathBuf, sync::Arc, time::Duration};
 

@@ -22,7 +22,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use crate::wire;
+use crate::{sandbox::Values, wire};
 use message::{Launch, Launched};
 
 pub use process::run;
@@ -74,12 +74,14 @@ impl Launcher {
         Ok(Self { connection: Mutex::new(Connection { stream, decoder: wire::Decoder::default(), next_id: 1 }) })
     }
 
-    /// Starts the monitor of the sandbox in `dir`; its socket is there when this returns. Gives the monitor's pid.
-    pub async fn launch(&self, dir: &Path) -> Result<u32, LaunchError> {
+    /// Starts the monitor of the sandbox in `dir`; its socket is there when this returns, and it has its
+    /// values. Gives the monitor's pid.
+    pub async fn launch(&self, dir: &Path, values: &Values) -> Result<u32, LaunchError> {
         let mut connection = self.connection.lock().await;
         let id = connection.next_id;
         connection.next_id += 1;
-        let answer = connection.ask(&Launch { id, dir: dir.to_owned() }).await.map_err(LaunchError::Gone)?;
+        let launch = Launch { id, dir: dir.to_owned(), values: values.clone() };
+        let answer = connection.ask(&launch).await.map_err(LaunchError::Gone)?;
         answer.result.map_err(LaunchError::Failed)
     }
 }

@@ -8,16 +8,21 @@ mod time;
 mod tree;
 
 use std::{
+    fs::File,
     io,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use boss_proto::intent::Reason;
-use nix::sys::{
-    prctl,
-    signal::{SigSet, Signal},
-    signalfd::{SfdFlags, SignalFd},
+use nix::{
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::dup2_stdout,
 };
 use rustix::process::setsid;
 
@@ -25,6 +30,7 @@ use crate::{
     cgroup,
     logs::writer::LogWriter,
     sandbox::{
+        Values,
         control::Report,
         files::{self, Ended, Exit, ExitKind, FORMAT, Plan, State},
         proc_stat,
@@ -77,7 +83,9 @@ fn start_and_wait(dir: &Path, plan: &Plan, server: &mut Server, signals: &Signal
     }
     let log = LogWriter::create(PathBuf::from(dir), plan.spec.id.attempt, plan.log)
         .map_err(|error| failed("cannot make the log", error))?;
-    let child = spawn::spawn(plan)?;
+    let values = take_values(plan).map_err(|error| failed("cannot take what the sandbox is given", error))?;
+    let child = spawn::spawn(plan, &values)?;
+    drop(values);
     let running = child.running.clone();
     server.broadcast(Report::Running(running.clone()));
     // The report goes first: whoever waits for it can also learn it from this process, as long as it lives.
@@ -85,6 +93,20 @@ fn start_and_wait(dir: &Path, plan: &Plan, server: &mut Server, signals: &Signal
     // Without the file an agent that lost the socket, too, cannot tell that this ran; it still finds the socket.
     let _ = files::write_for_this_boot(dir, files::STATE, &state);
     EventLoop::new(plan, child, log, server, signals).run().map_err(|error| failed("the monitor failed", error))
+}
+
+/// What the sandbox is given, if the plan says that it is. Nothing of it is left afterwards where another process could
+/// look.
+fn take_values(plan: &Plan) -> io::Result<Values> {
+    if plan.spec.given.is_empty() {
+        return Ok(Values::default());
+    }
+    let values = Values::from_file(&File::from(io::stdout().as_fd().try_clone_to_owned()?))?;
+    dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+    if values.names().ne(&plan.spec.given) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "they are other ones than the plan says"));
+    }
+    Ok(values)
 }
 
 /// Own session, adoptive parent of all orphans below, signals as events.

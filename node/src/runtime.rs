@@ -13,7 +13,7 @@ use boss_proto::{
 use futures_util::future::BoxFuture;
 
 use crate::sandbox::{
-    SandboxId, Spec,
+    SandboxId, Spec, Values,
     files::{Exit, Running},
 };
 
@@ -67,8 +67,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes everything ready for a start.
     fn prepare<'a>(&'a self, spec: &'a Spec) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Starts what was prepared; answers when the program runs.
-    fn start<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Running, Error>>;
+    /// Starts what was prepared, with the values that its spec says are given; answers when the program runs.
+    fn start<'a>(&'a self, id: &'a SandboxId, values: &'a Values) -> BoxFuture<'a, Result<Running, Error>>;
 
     /// Answers when it is over and nothing of it is left.
     fn wait<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Exit, Error>>;

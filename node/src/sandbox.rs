@@ -6,5 +6,7 @@ pub mod lifecycle;
 pub mod proc_stat;
 pub mod restart;
 pub mod spec;
+pub mod values;
 
 pub use spec::{Fence, SandboxId, Spec};
+pub use values::Values;

@@ -3,10 +3,12 @@
 
 use std::io;
 
+use boss_proto::limits::SANDBOX_VALUES_BYTES_MAX;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// One frame. The messages are a few hundred bytes; a longer one is not ours.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// One frame. Most messages are a few hundred bytes; the largest gives a sandbox its values, each byte of which JSON may
+/// write as six. A longer one is not ours.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024 + 8 * SANDBOX_VALUES_BYTES_MAX;
 
 const PREFIX_BYTES: usize = 4;
 

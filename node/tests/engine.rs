@@ -22,7 +22,7 @@ use boss_node::{
         reporter::Reporter,
     },
     runtime::{Runtime, Status, fake::FakeRuntime},
-    sandbox::{SandboxId, files::ExitKind},
+    sandbox::{SandboxId, Values, files::ExitKind},
 };
 use boss_proto::{
     ids::{NodeName, Revision, Uid},
@@ -159,7 +159,7 @@ async fn left_running(pod: &v1::Pod) -> FakeRuntime {
     let id = id(&pod.metadata().unwrap().uid, 1);
     let spec = boss_node::agent::intent::sandbox(pod, id.clone(), "n1", 0).unwrap();
     runtime.prepare(&spec).await.unwrap();
-    runtime.start(&id).await.unwrap();
+    runtime.start(&id, &Values::default()).await.unwrap();
     runtime
 }
 

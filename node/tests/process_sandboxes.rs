@@ -14,7 +14,7 @@ use boss_node::{
     logs::reader::LogReader,
     runtime::{Error, Runtime, Status, process::ProcessRuntime},
     sandbox::{
-        SandboxId, Spec,
+        SandboxId, Spec, Values,
         files::{self, ExitKind, State},
         spec::Rlimit,
     },
@@ -39,7 +39,7 @@ fn lines(provider: &ProcessRuntime, id: &SandboxId) -> Vec<String> {
 
 async fn run(runtime: &ProcessRuntime, spec: &Spec) {
     runtime.prepare(spec).await.unwrap();
-    runtime.start(&spec.id).await.unwrap();
+    runtime.start(&spec.id, &Values::default()).await.unwrap();
 }
 
 async fn run_to_end(runtime: &ProcessRuntime, spec: &Spec) -> (ExitKind, Vec<String>) {
@@ -100,7 +100,7 @@ async fn a_signal_from_outside_is_the_exit() {
     let runtime = provider(dir.path());
     let spec = spec("killed", "sleep", &["1000"]);
     runtime.prepare(&spec).await.unwrap();
-    let running = runtime.start(&spec.id).await.unwrap();
+    let running = runtime.start(&spec.id, &Values::default()).await.unwrap();
     kill(running.pid, rustix::process::Signal::KILL);
     let exit = runtime.wait(&spec.id).await.unwrap();
     assert_eq!(exit.how, ExitKind::Signal { number: 9, out_of_memory: false });
@@ -200,7 +200,7 @@ async fn refused(spec: Spec) -> (Reason, String) {
     let dir = tempfile::tempdir().unwrap();
     let runtime = provider(dir.path());
     runtime.prepare(&spec).await.unwrap();
-    match runtime.start(&spec.id).await.unwrap_err() {
+    match runtime.start(&spec.id, &Values::default()).await.unwrap_err() {
         Error::Sandbox { reason, message } => (reason, message),
         Error::Broken(message) => panic!("{message}"),
     }
@@ -262,7 +262,7 @@ async fn a_new_agent_adopts_what_runs_and_loses_no_line() {
     let spec = script("adopt", "i=0; while [ $i -lt 600 ]; do i=$((i+1)); echo line $i; sleep 0.005; done");
     let first = provider(dir.path());
     first.prepare(&spec).await.unwrap();
-    let running = first.start(&spec.id).await.unwrap();
+    let running = first.start(&spec.id, &Values::default()).await.unwrap();
     until("some output", || lines(&first, &spec.id).len() > 20).await;
     // The agent's end: its launcher goes with it.
     drop(first);
@@ -311,7 +311,7 @@ async fn a_monitor_that_is_told_to_end_stops_its_sandbox_first() {
     let runtime = provider(dir.path());
     let spec = spec("down", "sleep", &["1000"]);
     run(&runtime, &spec).await;
-    let main = runtime.start(&spec.id).await.unwrap().pid;
+    let main = runtime.start(&spec.id, &Values::default()).await.unwrap().pid;
     kill(monitor_of(main), rustix::process::Signal::TERM);
     let exit = runtime.wait(&spec.id).await.unwrap();
     assert_eq!(exit.how, ExitKind::Signal { number: 15, out_of_memory: false });
@@ -323,7 +323,7 @@ async fn the_monitor_is_small() {
     let runtime = provider(dir.path());
     let spec = spec("small", "sleep", &["1000"]);
     run(&runtime, &spec).await;
-    let main = runtime.start(&spec.id).await.unwrap().pid;
+    let main = runtime.start(&spec.id, &Values::default()).await.unwrap().pid;
     let status = fs::read_to_string(format!("/proc/{}/status", monitor_of(main))).unwrap();
     let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     let kib: u64 = anonymous.trim().trim_end_matches(" kB").parse().unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use boss_node::{
     runtime::{Error, Runtime, Status, fake::FakeRuntime},
-    sandbox::{SandboxId, Spec, files::ExitKind},
+    sandbox::{SandboxId, Spec, Values, files::ExitKind},
 };
 use boss_proto::intent::Reason;
 
@@ -71,7 +71,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 async fn run(runtime: &impl Runtime, spec: &Spec) {
     runtime.prepare(spec).await.unwrap();
-    runtime.start(&spec.id).await.unwrap();
+    runtime.start(&spec.id, &Values::default()).await.unwrap();
 }
 
 async fn a_healthy_provider_says_what_it_can(runtime: &impl Runtime, _: &Programs) {
@@ -88,7 +88,7 @@ async fn a_sandbox_goes_from_nothing_to_nothing(runtime: &impl Runtime, programs
     assert_eq!(runtime.status(&spec.id).await.unwrap(), Status::Absent);
     runtime.prepare(&spec).await.unwrap();
     assert_eq!(runtime.status(&spec.id).await.unwrap(), Status::Prepared);
-    let running = runtime.start(&spec.id).await.unwrap();
+    let running = runtime.start(&spec.id, &Values::default()).await.unwrap();
     assert_eq!(runtime.status(&spec.id).await.unwrap(), Status::Running(running));
     runtime.stop(&spec.id, GRACE).await.unwrap();
     let Status::Ended(exit) = runtime.status(&spec.id).await.unwrap() else { panic!("it must be over") };
@@ -111,11 +111,11 @@ async fn every_call_may_be_repeated(runtime: &impl Runtime, programs: &Programs)
     let spec = (programs.sleep)("twice");
     runtime.prepare(&spec).await.unwrap();
     runtime.prepare(&spec).await.unwrap();
-    let first = runtime.start(&spec.id).await.unwrap();
-    assert_eq!(runtime.start(&spec.id).await.unwrap(), first);
+    let first = runtime.start(&spec.id, &Values::default()).await.unwrap();
+    assert_eq!(runtime.start(&spec.id, &Values::default()).await.unwrap(), first);
     runtime.stop(&spec.id, GRACE).await.unwrap();
     runtime.stop(&spec.id, GRACE).await.unwrap();
-    assert!(runtime.start(&spec.id).await.is_err(), "what is over does not start again");
+    assert!(runtime.start(&spec.id, &Values::default()).await.is_err(), "what is over does not start again");
     runtime.remove(&spec.id).await.unwrap();
     runtime.remove(&spec.id).await.unwrap();
 }
@@ -134,13 +134,13 @@ async fn a_program_that_ignores_the_signal_is_killed_after_the_grace_period(
 async fn a_start_that_fails_says_why_and_leaves_nothing_running(runtime: &impl Runtime, programs: &Programs) {
     let spec = (programs.missing)("missing");
     runtime.prepare(&spec).await.unwrap();
-    let error = runtime.start(&spec.id).await.unwrap_err();
+    let error = runtime.start(&spec.id, &Values::default()).await.unwrap_err();
     let Error::Sandbox { reason, message } = &error else { panic!("{error}") };
     assert_eq!(*reason, Reason::StartFailed);
     assert!(message.contains("/no/such/program"), "{message}");
     let Status::Ended(exit) = runtime.status(&spec.id).await.unwrap() else { panic!("it must be over") };
     assert!(matches!(exit.how, ExitKind::NotStarted { .. }));
-    assert_eq!(runtime.start(&spec.id).await.unwrap_err(), error, "asked again, it says the same");
+    assert_eq!(runtime.start(&spec.id, &Values::default()).await.unwrap_err(), error, "asked again, it says the same");
 }
 
 async fn waiting_ends_when_it_is_stopped(runtime: &impl Runtime, programs: &Programs) {
@@ -155,7 +155,7 @@ async fn calls_for_what_is_not_there_are_harmless(runtime: &impl Runtime, _: &Pr
     let id = SandboxId { uid: "none".to_owned(), attempt: 1 };
     runtime.stop(&id, GRACE).await.unwrap();
     runtime.remove(&id).await.unwrap();
-    assert!(runtime.start(&id).await.is_err());
+    assert!(runtime.start(&id, &Values::default()).await.is_err());
     assert!(runtime.wait(&id).await.is_err());
     assert_eq!(runtime.spec(&id).await.unwrap(), None);
 }

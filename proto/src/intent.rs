@@ -290,6 +290,8 @@ words! {
         RemoveFailed = "RemoveFailed",
         /// Its state could not be read.
         StatusUnknown = "StatusUnknown",
+        /// A Secret or ConfigMap that a container names is not there, lacks the key, or cannot be used.
+        ConfigMissing = "ConfigMissing",
         /// It fits no node.
         Unschedulable = "Unschedulable",
     }

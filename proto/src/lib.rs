@@ -1,6 +1,7 @@
 //! The data model of Boss: generated messages, their JSON and YAML form, typed names and limits.
 //! Knows no network, no storage, no clock.
 
+pub mod audit;
 pub mod encoded;
 pub mod ids;
 pub mod intent;
@@ -15,6 +16,7 @@ pub mod object;
 pub mod policy;
 pub mod quantity;
 mod redacted;
+pub mod references;
 pub mod selector;
 
 #[allow(clippy::all, clippy::allow_attributes_without_reason, unreachable_pub, rustdoc::all, reason = "generated code")]

@@ -18,6 +18,11 @@ pub const ANNOTATIONS_BYTES_MAX: usize = 64 * 1024;
 pub const CONFIG_KEY_LEN_MAX: usize = 253;
 /// Keys of a secret, in bytes of all values: what sealing adds, metadata and the object's own form must fit beside it.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+/// What one sandbox is given of secrets and config maps in its environment, names and values together: Linux takes
+/// 128 KiB in one variable.
+pub const SANDBOX_VALUES_BYTES_MAX: usize = 96 * 1024;
+/// Secrets and config maps that the containers of one pod name: its agent reads each when it starts one.
+pub const ENV_SOURCES_MAX: usize = 64;
 /// Type of a secret.
 pub const SECRET_TYPE_LEN_MAX: usize = 128;
 /// Revocations that are kept at once. Who would need more revokes all of a subject at once.
@@ -177,6 +182,7 @@ pub const AUTHORITIES_MAX: usize = 4;
 pub const CERTIFICATE_REQUEST_BYTES_MAX: usize = 8 << 10;
 
 const _: () = assert!(SECRET_BYTES_MAX < OBJECT_BYTES_MAX);
+const _: () = assert!(SECRET_BYTES_MAX < SANDBOX_VALUES_BYTES_MAX);
 const _: () = assert!(LOG_LINE_BYTES_MAX <= LOG_BATCH_BYTES_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX * 2 < COMMAND_BYTES_MAX);
 const _: () = assert!(LIST_PAGE_DEFAULT <= LIST_PAGE_MAX);

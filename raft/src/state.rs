@@ -14,6 +14,7 @@ mod limits;
 mod nodes;
 pub mod outcome;
 pub mod owners;
+mod params;
 pub mod past;
 pub mod quota;
 pub mod rbac;

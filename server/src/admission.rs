@@ -238,7 +238,7 @@ impl Case<'_> {
         owners::check(self, None, &object, &mut report)?;
         node_restriction::create(self.identity, key, &object)?;
         report.finish()?;
-        escalation::check(self.view, self.identity, &object)?;
+        escalation::check(self.view, self.identity, None, &object)?;
         self.judge(Asked { operation: policy::Operation::Create, key, object: Some(&object), old: None })?;
         self.seal(&mut object, None)?;
         self.check_size(&object)?;
@@ -276,7 +276,7 @@ impl Case<'_> {
         }
         owners::check(self, old, &object, &mut report)?;
         report.finish()?;
-        escalation::check(self.view, self.identity, &object)?;
+        escalation::check(self.view, self.identity, old, &object)?;
         self.judge(Asked { operation: policy::Operation::Update, key, object: Some(&object), old })?;
         self.own_fields(stored.map(|stored| &**stored), &mut object, manager)?;
         self.seal(&mut object, stored.map(|stored| &**stored))?;

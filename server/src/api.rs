@@ -5,6 +5,7 @@ mod error;
 pub mod gate;
 pub mod status;
 
+mod audit;
 mod auth;
 mod certificates;
 mod cluster;
@@ -15,6 +16,7 @@ mod registry;
 mod tokens;
 
 pub use self::{
+    audit::AuditService,
     auth::AuthService,
     certificates::CertificatesService,
     cluster::ClusterService,

@@ -172,6 +172,7 @@ impl App {
         };
         let services = Services {
             members,
+            id: config.id,
             cluster_id: config.cluster_id.clone(),
             writes: Writes::new(writes::Parts {
                 id: config.id,
@@ -189,6 +190,7 @@ impl App {
             provider,
             token_issuer: config.token_issuer.clone(),
             authenticator: authenticator.clone(),
+            audit: audit.clone(),
             raft: raft.clone(),
             peers,
             sessions: sessions.clone(),

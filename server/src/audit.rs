@@ -2,6 +2,7 @@
 //! call that was refused, and reads if they are wanted. Callers only put a record into a bounded queue; one thread
 //! writes. Knows no transport.
 
+mod reading;
 mod record;
 mod subject;
 mod writer;
@@ -28,8 +29,12 @@ use boss_raft::{
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
-pub use self::{record::Call, subject::Subject};
-use self::{record::Item, writer::Writer};
+pub use self::{
+    reading::{LAST_MAX, Query, READERS_MAX, Records},
+    record::Call,
+    subject::Subject,
+};
+use self::{reading::Desk, record::Item, writer::Writer};
 use crate::metric_definitions as metric;
 
 /// Records that wait for the disk: a second of many, at some hundred bytes each.
@@ -134,6 +139,7 @@ struct Shared {
     /// Up to here entries are in the files, or were given up.
     exported: watch::Sender<Position>,
     state: Arc<State>,
+    desk: Desk,
 }
 
 /// What the writer tells.
@@ -156,12 +162,13 @@ impl Audit {
         let (queue, items) = mpsc::channel(QUEUE_MAX);
         let state = Arc::new(State::default());
         let Settings { level, reads, when_full, .. } = settings;
+        let desk = Desk::new(settings.directory.clone(), tasks.clone());
         let (writer, last) = Writer::open(settings, items, Arc::clone(&state), clock)?;
         let exported = watch::Sender::new(last);
         let (report, token) = (exported.clone(), tasks.token());
         let runtime = tokio::runtime::Handle::current();
         tasks.spawn_thread("audit", OnExit::StopProcess, move || writer.run(&runtime, &report, &token))?;
-        Ok(Self(Some(Arc::new(Shared { level, reads, when_full, queue, exported, state }))))
+        Ok(Self(Some(Arc::new(Shared { level, reads, when_full, queue, exported, state, desk }))))
     }
 
     /// Whether anything is kept.
@@ -190,6 +197,12 @@ impl Audit {
         if shared.queue.try_send(Item::Call(Box::new(call))).is_err() {
             shared.state.drop_records(1);
         }
+    }
+
+    /// What the files hold; `None` when too many read them already, or there are none.
+    #[must_use]
+    pub fn records(&self, query: Query) -> Option<Records> {
+        self.0.as_ref()?.desk.open(query)
     }
 
     /// For consensus: takes what is applied.

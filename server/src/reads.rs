@@ -40,7 +40,10 @@ pub use self::{
 };
 use crate::{
     admission::{Refusal, authorize},
-    auth::{Authenticator, Identity, node_authorizer},
+    auth::{
+        Authenticator, Identity,
+        node_authorizer::{self, Sight},
+    },
     sealing::Vault,
 };
 
@@ -145,8 +148,8 @@ impl Reads {
         authorize(&view, identity, &Attributes::on("get", &key))?;
         let revision = at.unwrap_or_else(|| view.revision());
         let record = view.get_at(&key, revision)?;
-        node_authorizer::check_get(identity, &key, record.map(|record| &**record))
-            .map_err(|reason| Refusal::Forbidden { reason })?;
+        let sight = Sight { view: &view, key: &key, record: record.map(|record| &**record), is_past: at.is_some() };
+        node_authorizer::check_get(identity, sight).map_err(|reason| Refusal::Forbidden { reason })?;
         let record = record.ok_or(Error::NotFound { key })?;
         Ok((shown(&view, record, revision), revision))
     }

@@ -117,3 +117,50 @@ fn nothing_of_a_failed_append_stays() {
     assert_eq!(journal.head(), &head);
     assert_eq!(verify(directory.path(), &[head]).unwrap().problems, []);
 }
+
+#[test]
+fn a_reader_beside_the_writer_gets_every_line_once_over_files() {
+    let (directory, _) = filled(10, SMALL);
+    let mut reader = Reader::after(directory.path().to_owned(), 0);
+    let mut read = Vec::new();
+    // Few bytes at a time, so that it stops in the middle of files.
+    loop {
+        let lines = reader.read(100).unwrap();
+        if lines.is_empty() {
+            break;
+        }
+        read.extend(lines);
+    }
+    let mut journal = Journal::open(directory.path(), "c", SMALL).unwrap();
+    for round in 0..20 {
+        journal.append([format!("{{\"round\":{round}}}").as_str()].into_iter()).unwrap();
+        read.extend(reader.read(1 << 20).unwrap());
+    }
+    let text: String = paths(directory.path()).unwrap().iter().map(|(_, path)| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(read, text.lines().collect::<Vec<_>>());
+    let mut later = Reader::after(directory.path().to_owned(), 28);
+    assert_eq!(later.read(1 << 20).unwrap(), read[28..]);
+    let mut verifier = Verifier::new(&[journal.head().clone()]);
+    read[7..].iter().for_each(|line| verifier.line(directory.path(), line.as_bytes()));
+    let verified = verifier.finish();
+    assert_eq!((verified.first, verified.head, verified.problems), (8, journal.head().clone(), Vec::new()));
+}
+
+#[test]
+fn a_reader_shows_no_line_before_it_is_whole_and_goes_on_when_old_files_went() {
+    let (directory, _) = filled(1, SMALL);
+    let mut reader = Reader::after(directory.path().to_owned(), 0);
+    assert_eq!(reader.read(1 << 20).unwrap().len(), 1);
+    let path = &paths(directory.path()).unwrap()[0].1;
+    let half = File::options().append(true).open(path).unwrap();
+    (&half).write_all(b"{\"half\":").unwrap();
+    assert_eq!(reader.read(1 << 20).unwrap(), Vec::<String>::new());
+    (&half).write_all(b"1}\n").unwrap();
+    assert_eq!(reader.read(1 << 20).unwrap(), ["{\"half\":1}"]);
+    let (directory, head) = filled(40, Bounds { files_max: 3, ..SMALL });
+    let mut late = Reader::after(directory.path().to_owned(), 0);
+    let lines = late.read(1 << 20).unwrap();
+    let first = paths(directory.path()).unwrap()[0].0;
+    assert!(first > 1);
+    assert_eq!(lines.len() as u64, head.sequence - first + 1, "from the oldest that is left");
+}

@@ -84,40 +84,48 @@ pub struct Verified {
 
 /// Reads every line. `seen` are ends that somebody else has remembered.
 pub fn verify(directory: &Path, seen: &[Head]) -> io::Result<Verified> {
-    let mut walk = Walk {
-        verified: Verified::default(),
-        expected: None,
-        seen: seen.iter().map(|head| (head.sequence, head.hash.as_str())).collect(),
-    };
+    let mut verifier = Verifier::new(seen);
     let files = paths(directory)?;
     let last = files.len().saturating_sub(1);
     for (index, (first, path)) in files.into_iter().enumerate() {
-        walk.file(first, &path, index == last)?;
+        verifier.file(first, &path, index == last)?;
     }
-    let end = walk.verified.head.sequence;
-    for (&sequence, _) in walk.seen.range(end + 1..) {
-        walk.verified.problems.push(Problem::CutOff { last: end, seen: sequence });
-    }
-    Ok(walk.verified)
+    Ok(verifier.finish())
 }
 
-struct Walk<'s> {
+/// Looks at lines one after the other, wherever they come from.
+#[derive(Debug)]
+pub struct Verifier {
     verified: Verified,
     /// Number and hash before the next line; unknown before the first.
     expected: Option<Head>,
-    seen: BTreeMap<u64, &'s str>,
+    seen: BTreeMap<u64, String>,
 }
 
-impl Walk<'_> {
+impl Verifier {
+    /// Before the first line. `seen` are ends that somebody else has remembered.
+    #[must_use]
+    pub fn new(seen: &[Head]) -> Self {
+        let seen = seen.iter().map(|head| (head.sequence, head.hash.clone())).collect();
+        Self { verified: Verified::default(), expected: None, seen }
+    }
+
+    /// After the last line.
+    #[must_use]
+    pub fn finish(mut self) -> Verified {
+        let end = self.verified.head.sequence;
+        for &sequence in self.seen.range(end + 1..).map(|(sequence, _)| sequence) {
+            self.verified.problems.push(Problem::CutOff { last: end, seen: sequence });
+        }
+        self.verified
+    }
+
     fn file(&mut self, first: u64, path: &Path, is_last: bool) -> io::Result<()> {
         let mut reader = BufReader::new(File::open(path)?);
         if self.verified.first == 0 {
             self.verified.first = first;
         }
-        let before = self.expected.get_or_insert_with(|| Head {
-            sequence: first.saturating_sub(1),
-            hash: if first <= 1 { NO_HASH.to_owned() } else { String::new() },
-        });
+        let before = self.expected.get_or_insert_with(|| before(first));
         if before.sequence + 1 != first {
             let expected = before.sequence + 1;
             self.verified.problems.push(Problem::Gap { file: path.to_owned(), expected, found: Some(first) });
@@ -136,10 +144,15 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn line(&mut self, path: &Path, line: &[u8]) {
-        let expected = self.expected.take().unwrap_or_default();
-        let next = expected.sequence + 1;
+    /// Looks at the next line, without its newline. The first one may have any number: older lines are let go.
+    pub fn line(&mut self, path: &Path, line: &[u8]) {
         let read = read(line);
+        let expected = self.expected.take();
+        let expected = expected.unwrap_or_else(|| before(read.as_ref().map_or(1, |(sequence, _)| *sequence)));
+        let next = expected.sequence + 1;
+        if self.verified.first == 0 {
+            self.verified.first = next;
+        }
         let sequence = match &read {
             Some((sequence, previous)) => {
                 if *sequence != next {
@@ -165,6 +178,11 @@ impl Walk<'_> {
     fn note(&mut self, problem: Problem) {
         self.verified.problems.push(problem);
     }
+}
+
+/// What stood before a line that is the first of all that are left.
+fn before(first: u64) -> Head {
+    Head { sequence: first.saturating_sub(1), hash: if first <= 1 { NO_HASH.to_owned() } else { String::new() } }
 }
 
 /// Number and previous hash of a line.

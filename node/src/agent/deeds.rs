@@ -6,12 +6,14 @@ use boss_base::tasks::{OnExit, Tasks};
 use boss_client::{Client, DeleteOptions, Error as ClientError};
 use boss_proto::{ids::Uid, key::Key, object::Resource, v1};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{
         engine::says_gone,
         news::{Message, News},
         pod::Pod,
+        values,
     },
     runtime::{self, Runtime, Status},
     sandbox::{
@@ -49,15 +51,34 @@ impl Deeds {
         Self { client, tasks, news }
     }
 
-    /// Makes the current execution ready, and removes what no one needs any more of earlier ones.
-    pub(super) fn prepare(&self, pod: &Pod) {
-        let (Some(runtime), Some(spec)) = (pod.runtime.clone(), pod.spec.clone()) else { return };
+    /// Makes the current execution ready after a wait, unless it is called off before, and removes what no one needs any
+    /// more of earlier ones.
+    pub(super) fn prepare(&self, pod: &Pod, wanted: Arc<v1::Pod>, after: Duration, called_off: CancellationToken) {
+        let (Some(runtime), Some(mut spec)) = (pod.runtime.clone(), pod.spec.clone()) else { return };
         let (reply, serial) = (self.reply(pod), Arc::clone(&pod.serial));
+        let client = self.client.clone();
         self.spawn("prepare", async move {
+            let resolved = async {
+                // A sleep of nothing takes a millisecond, too.
+                if !after.is_zero() {
+                    tokio::time::sleep(after).await;
+                }
+                values::resolve(&client, &wanted).await
+            };
+            let Some(resolved) = called_off.run_until_cancelled(resolved).await else { return };
             let _turn = serial.lock().await;
-            let news = match runtime.prepare(&spec).await {
-                Ok(()) => News::Prepared,
-                Err(error) => News::NotStarted(error),
+            if called_off.is_cancelled() {
+                return;
+            }
+            let news = match resolved {
+                Err(missing) => return reply.send(News::Unready(missing)).await,
+                Ok(values) => {
+                    spec.given = values.names().cloned().collect();
+                    match runtime.prepare(&spec).await {
+                        Ok(()) => News::Prepared(values),
+                        Err(error) => News::NotStarted(error),
+                    }
+                }
             };
             reply.send(news).await;
             // Not on the way of the start; the execution before this one keeps its log.
@@ -65,12 +86,13 @@ impl Deeds {
         });
     }
 
-    pub(super) fn start(&self, pod: &Pod) {
+    pub(super) fn start(&self, pod: &mut Pod) {
         let (Some(runtime), id) = (pod.runtime.clone(), pod.id()) else { return };
         let (reply, serial) = (self.reply(pod), Arc::clone(&pod.serial));
+        let values = std::mem::take(&mut pod.values);
         self.spawn("start", async move {
             let _turn = serial.lock().await;
-            let news = match runtime.start(&id).await {
+            let news = match runtime.start(&id, &values).await {
                 Ok(running) => News::Started(running),
                 Err(error) => News::NotStarted(error),
             };

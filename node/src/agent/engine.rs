@@ -258,7 +258,12 @@ impl Engine {
         let Some(pod) = self.pods.get_mut(&uid) else { return Ok(()) };
         let is_late = attempt != pod.attempt;
         match news {
-            News::Prepared if !is_late => self.apply(&uid, Event::Prepared),
+            News::Prepared(values) if !is_late && pod.phase == Phase::Preparing => {
+                pod.values = values;
+                (pod.missing, pod.looks) = (None, 0);
+                self.apply(&uid, Event::Prepared);
+            }
+            News::Unready(missing) if !is_late && pod.phase == Phase::Preparing => self.wait_for(&uid, missing),
             News::Started(running) if !is_late => {
                 if pod.first_started_at_us == 0 {
                     pod.first_started_at_us = running.started_at_us;

@@ -126,6 +126,7 @@ pub fn sandbox(pod: &v1::Pod, id: SandboxId, node: &str, failures_before: u32) -
     Ok(Spec {
         generation: metadata.generation,
         env: environment(&metadata, container, node, &id),
+        given: Vec::new(),
         id,
         namespace: metadata.namespace,
         name: metadata.name,
@@ -184,7 +185,8 @@ fn environment(
         ("BOSS_NODE_NAME", node),
     ];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    own.chain(container.env.iter().map(|variable| (variable.name.clone(), variable.value.clone()))).collect()
+    let said = container.env.iter().filter(|variable| variable.value_from.is_none());
+    own.chain(said.map(|variable| (variable.name.clone(), variable.value.clone()))).collect()
 }
 
 fn rlimit(limit: &v1::Rlimit) -> Rlimit {

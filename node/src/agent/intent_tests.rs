@@ -40,7 +40,7 @@ fn process() -> v1::Provider {
 fn command_args_and_environment_are_taken_over() {
     let mut container = container();
     container.args = vec!["b".into()];
-    container.env = vec![v1::EnvVar { name: "X".into(), value: "1=2".into() }];
+    container.env = vec![v1::EnvVar { name: "X".into(), value: "1=2".into(), ..v1::EnvVar::default() }];
     container.working_dir = "/srv".into();
     let spec = sandbox(&with(container), id(), "n1", 4).unwrap();
     assert_eq!((&*spec.program, &*spec.args), ("prog", &["a".to_owned(), "b".to_owned()][..]));
@@ -87,8 +87,8 @@ fn what_the_kernel_would_cut_is_refused() {
     for change in [
         |c: &mut v1::Container| c.command = vec!["a\0b".into()],
         |c: &mut v1::Container| c.args = vec!["\0".into()],
-        |c: &mut v1::Container| c.env = vec![v1::EnvVar { name: "A=B".into(), value: String::new() }],
-        |c: &mut v1::Container| c.env = vec![v1::EnvVar { name: String::new(), value: "x".into() }],
+        |c: &mut v1::Container| c.env = vec![v1::EnvVar { name: "A=B".into(), ..v1::EnvVar::default() }],
+        |c: &mut v1::Container| c.env = vec![v1::EnvVar { value: "x".into(), ..v1::EnvVar::default() }],
         |c: &mut v1::Container| c.working_dir = "/\0".into(),
     ] {
         let mut container = container();

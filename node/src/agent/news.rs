@@ -4,7 +4,10 @@ use boss_proto::ids::Uid;
 
 use crate::{
     runtime,
-    sandbox::files::{Exit, Running},
+    sandbox::{
+        Values,
+        files::{Exit, Running},
+    },
 };
 
 /// One piece of news about one pod.
@@ -19,7 +22,10 @@ pub(super) struct Message {
 /// What happened.
 #[derive(Debug)]
 pub(super) enum News {
-    Prepared,
+    /// Ready to start, with what it is given.
+    Prepared(Values),
+    /// What the container names is not there yet; in words.
+    Unready(String),
     Started(Running),
     /// Preparing or starting failed.
     NotStarted(runtime::Error),

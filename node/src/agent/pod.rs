@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use boss_proto::{ids::Uid, intent::RestartPolicy, v1};
 use tokio::sync::Mutex;
+use tokio_util::sync::DropGuard;
 
 use crate::{
     agent::{
@@ -12,7 +13,7 @@ use crate::{
     },
     runtime::Runtime,
     sandbox::{
-        SandboxId, Spec,
+        SandboxId, Spec, Values,
         files::{Exit, Running},
         lifecycle::Phase,
     },
@@ -29,6 +30,14 @@ pub(super) struct Pod {
     /// Who runs it; the choice is made anew for each execution.
     pub(super) runtime: Option<Arc<dyn Runtime>>,
     pub(super) spec: Option<Spec>,
+    /// What the next execution is given, from when it is ready until it is started.
+    pub(super) values: Values,
+    /// What the container names and is not there; the pod waits for it.
+    pub(super) missing: Option<String>,
+    /// How often that was looked for in vain.
+    pub(super) looks: u32,
+    /// Calls the preparing off when it is dropped.
+    pub(super) preparing: Option<DropGuard>,
     pub(super) running: Option<Running>,
     pub(super) last_exit: Option<Exit>,
     pub(super) refusal: Option<Refusal>,
@@ -53,6 +62,10 @@ impl Pod {
             failures: 0,
             runtime: None,
             spec: None,
+            values: Values::default(),
+            missing: None,
+            looks: 0,
+            preparing: None,
             running: None,
             last_exit: None,
             refusal: None,
@@ -97,6 +110,7 @@ impl Pod {
             running: self.running.clone(),
             last_exit: self.last_exit.clone(),
             refusal: self.refusal.clone(),
+            missing: self.missing.clone(),
             first_started_at_us: self.first_started_at_us,
         }
     }

@@ -1,7 +1,7 @@
 //! What a pod's status says, from what the agent knows. Pure: knows no registry and no clock.
 
 use boss_proto::{
-    intent::{PodPhase, SandboxState},
+    intent::{PodPhase, Reason, SandboxState},
     v1::{self, ContainerRunning, ContainerState, ContainerStatus, ContainerTerminated, ContainerWaiting},
 };
 use pbjson_types::Timestamp;
@@ -38,6 +38,8 @@ pub struct Facts {
     pub last_exit: Option<Exit>,
     /// Why nothing is run at all.
     pub refusal: Option<Refusal>,
+    /// What the container names and is not there yet.
+    pub missing: Option<String>,
     /// When the first execution that this agent knows of started, Unix microseconds.
     pub first_started_at_us: u64,
 }
@@ -109,6 +111,9 @@ fn ended(facts: &Facts) -> (PodPhase, SandboxState) {
 fn reason(facts: &Facts) -> (String, String) {
     if let Some(refusal) = &facts.refusal {
         return (refusal.reason.to_string(), refusal.message.clone());
+    }
+    if let (Some(Phase::Preparing), Some(missing)) = (facts.phase, &facts.missing) {
+        return (Reason::ConfigMissing.to_string(), missing.clone());
     }
     match (facts.phase, &facts.last_exit) {
         (Some(Phase::Ended | Phase::BackingOff), Some(exit)) if !exit.is_success() => {
@@ -236,10 +241,20 @@ mod tests {
 
     #[test]
     fn a_refused_pod_has_failed_with_the_stable_reason() {
-        use boss_proto::intent::Reason;
         let refusal = Some(Refusal { reason: Reason::IsolationMismatch, message: "too weak".into() });
         let status = pod_status(&Facts { refusal, ..facts(Phase::Ended) });
         assert_eq!((&*status.phase, &*status.reason, &*status.message), ("Failed", "IsolationMismatch", "too weak"));
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_a_secret_says_for_which() {
+        let missing = Some("Secret db does not exist".to_owned());
+        let status = pod_status(&Facts { missing: missing.clone(), ..facts(Phase::Preparing) });
+        let got = (&*status.phase, &*status.sandbox_state, &*status.reason, &*status.message);
+        assert_eq!(got, ("Pending", "Preparing", "ConfigMissing", "Secret db does not exist"));
+        let waiting = status.container_statuses[0].state.as_ref().unwrap().waiting.as_ref().unwrap();
+        assert_eq!((&*waiting.reason, &*waiting.message), ("ConfigMissing", "Secret db does not exist"));
+        assert_eq!(pod_status(&Facts { missing, ..facts(Phase::Running) }).reason, "", "it is there by now");
     }
 
     #[test]

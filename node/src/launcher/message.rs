@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::Values;
+
 /// From the agent: start the monitor of this sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Launch {
@@ -11,6 +13,8 @@ pub(super) struct Launch {
     pub(super) id: u64,
     /// The sandbox's folder.
     pub(super) dir: PathBuf,
+    /// What it is given and nobody writes down.
+    pub(super) values: Values,
 }
 
 /// The answer.

@@ -25,7 +25,7 @@ use rustix::{
 
 use crate::{
     launcher::message::{Launch, Launched},
-    sandbox::{control::short_socket_path, files},
+    sandbox::{Values, control::short_socket_path, files},
     wire,
 };
 
@@ -64,7 +64,7 @@ fn serve() -> io::Result<()> {
                 Err(error) => return Err(error),
             }
             while let Some(launch) = decoder.decode::<Launch>()? {
-                let result = launch_monitor(&launch.dir).map_err(|error| error.to_string());
+                let result = launch_monitor(&launch.dir, &launch.values).map_err(|error| error.to_string());
                 agent.write_all(&wire::encode(&Launched { id: launch.id, result })?)?;
             }
         }
@@ -72,13 +72,15 @@ fn serve() -> io::Result<()> {
 }
 
 /// The socket is bound here, before the monitor runs, so that the agent can connect at once and finds it or its end.
-fn launch_monitor(dir: &Path) -> io::Result<u32> {
+/// What the sandbox is given is the monitor's standard output: a file in memory, which the monitor lets go once it is read.
+fn launch_monitor(dir: &Path, values: &Values) -> io::Result<u32> {
     let folder = File::open(dir)?;
     match std::fs::remove_file(dir.join(files::SOCKET)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(short_socket_path(&folder))?;
+    let given = if values.is_empty() { Stdio::null() } else { Stdio::from(values.to_file()?) };
     let monitor = Command::new("/proc/self/exe")
         .arg0("boss-node")
         .arg("monitor")
@@ -86,7 +88,7 @@ fn launch_monitor(dir: &Path) -> io::Result<u32> {
         .arg(dir)
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(Stdio::null())
+        .stdout(given)
         .stderr(Stdio::null())
         .spawn()?;
     Ok(monitor.id())

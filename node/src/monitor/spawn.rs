@@ -23,7 +23,9 @@ use rustix::{
 use crate::{
     cgroup,
     monitor::time,
+    runtime::process::SANDBOX_ID_VARIABLE,
     sandbox::{
+        Values,
         files::{Plan, Running},
         proc_stat::ProcStat,
         spec,
@@ -60,7 +62,7 @@ enum Step {
 }
 
 /// Starts what the plan says. When this gives a child, exec has worked.
-pub(super) fn spawn(plan: &Plan) -> Result<Child, NotStarted> {
+pub(super) fn spawn(plan: &Plan, values: &Values) -> Result<Child, NotStarted> {
     let groups = plan.cgroups.iter().map(join_file).collect::<Result<Vec<_>, _>>()?;
     let rlimits = plan.spec.rlimits.iter().map(parse_rlimit).collect::<Result<Vec<_>, _>>()?;
     let (stdout, stdout_end) = output_pipe()?;
@@ -71,6 +73,8 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, NotStarted> {
         .args(&plan.spec.args)
         .env_clear()
         .envs(plan.spec.env.iter().map(|(name, value)| (name, value)))
+        // By its id what has lost its monitor is found: nobody gives another one.
+        .envs(values.iter().filter(|(name, _)| *name != SANDBOX_ID_VARIABLE))
         .stdin(Stdio::null())
         .stdout(stdout_end)
         .stderr(stderr_end);

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     runtime::{Error, Runtime, Status},
     sandbox::{
-        SandboxId, Spec,
+        SandboxId, Spec, Values,
         files::{Exit, ExitKind, Running},
     },
 };
@@ -30,6 +30,7 @@ pub struct FakeRuntime {
 struct Sandbox {
     spec: Spec,
     status: Status,
+    values: Values,
 }
 
 impl Default for FakeRuntime {
@@ -47,6 +48,11 @@ impl FakeRuntime {
                 sandbox.status = Status::Ended(Exit { how, started_at_us, finished_at_us: started_at_us + 1 });
             }
         });
+    }
+
+    /// What a sandbox was given when it was started.
+    pub fn given(&self, id: &SandboxId) -> Option<Values> {
+        self.lock().get(id).map(|sandbox| sandbox.values.clone())
     }
 
     fn change<T>(&self, id: &SandboxId, act: impl FnOnce(&mut Sandbox) -> T) -> Option<T> {
@@ -120,14 +126,17 @@ impl Runtime for FakeRuntime {
 
     fn prepare<'a>(&'a self, spec: &'a Spec) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let fresh = || Sandbox { spec: spec.clone(), status: Status::Prepared };
+            let fresh = || Sandbox { spec: spec.clone(), status: Status::Prepared, values: Values::default() };
             self.lock().entry(spec.id.clone()).or_insert_with(fresh);
             Ok(())
         })
     }
 
-    fn start<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Running, Error>> {
-        Box::pin(async { self.start_now(id) })
+    fn start<'a>(&'a self, id: &'a SandboxId, values: &'a Values) -> BoxFuture<'a, Result<Running, Error>> {
+        Box::pin(async {
+            self.change(id, |sandbox| sandbox.values = values.clone());
+            self.start_now(id)
+        })
     }
 
     fn wait<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Exit, Error>> {

@@ -26,7 +26,7 @@ use crate::{
     launcher::{LaunchError, Launcher},
     runtime::{Error, Runtime, Status},
     sandbox::{
-        SandboxId, Spec,
+        SandboxId, Spec, Values,
         control::{self, Connection, Report, Request},
         files::{self, Ended, Exit, ExitKind, FORMAT, LogBounds, Plan, Running, State},
     },
@@ -106,10 +106,10 @@ impl ProcessRuntime {
         files::write_for_this_boot(&dir, files::PLAN, &self.plan(spec)).map_err(failed)
     }
 
-    async fn start_new(&self, id: &SandboxId) -> Result<Running, Error> {
+    async fn start_new(&self, id: &SandboxId, values: &Values) -> Result<Running, Error> {
         let dir = self.dir(id);
         let began = self.settings.clock.monotonic();
-        self.settings.launcher.launch(&dir).await.map_err(|error| match error {
+        self.settings.launcher.launch(&dir, values).await.map_err(|error| match error {
             LaunchError::Failed(_) => Error::sandbox(Reason::StartFailed, error.to_string()),
             LaunchError::Gone(_) => Error::Broken(error.to_string()),
         })?;
@@ -279,10 +279,10 @@ impl Runtime for ProcessRuntime {
         Box::pin(async { self.prepare_now(spec) })
     }
 
-    fn start<'a>(&'a self, id: &'a SandboxId) -> BoxFuture<'a, Result<Running, Error>> {
+    fn start<'a>(&'a self, id: &'a SandboxId, values: &'a Values) -> BoxFuture<'a, Result<Running, Error>> {
         Box::pin(async move {
             match self.status_now(id).await? {
-                Status::Prepared => self.start_new(id).await,
+                Status::Prepared => self.start_new(id, values).await,
                 Status::Running(running) => Ok(running),
                 Status::Ended(exit) => match self.started_and_ended(id, exit) {
                     Ok(_) => Err(Error::sandbox(Reason::StartFailed, format!("sandbox {id} is over"))),

@@ -68,8 +68,11 @@ pub struct Spec {
     pub program: String,
     /// Its arguments, without its own name.
     pub args: Vec<String>,
-    /// The whole environment, in order; the last of equal names counts.
+    /// The environment but for what is given, in order; the last of equal names counts.
     pub env: Vec<(String, String)>,
+    /// Names of the variables that are given at the start: their values are written nowhere.
+    #[serde(default)]
+    pub given: Vec<String>,
     /// Where it starts; the provider's choice when absent.
     pub working_dir: Option<String>,
     /// Limits of getrlimit(2).

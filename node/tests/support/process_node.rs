@@ -44,6 +44,7 @@ pub(crate) fn spec(uid: &str, program: &str, args: &[&str]) -> Spec {
         program: program.to_owned(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())],
+        given: Vec::new(),
         working_dir: None,
         rlimits: Vec::new(),
         limits: Limits::default(),

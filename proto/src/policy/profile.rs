@@ -113,7 +113,9 @@ pub const FIELDS: &[(&str, Class)] = &[
     ("spec.containers[].image", Class::Harmless),
     ("spec.containers[].command", Class::Harmless),
     ("spec.containers[].args", Class::Harmless),
+    // What may be taken from secrets is a question of the author's rights to them.
     ("spec.containers[].env", Class::Harmless),
+    ("spec.containers[].envFrom", Class::Harmless),
     ("spec.containers[].workingDir", Class::Harmless),
     ("spec.containers[].resources", Class::Parts),
     ("spec.containers[].resources.requests", Class::Harmless),
@@ -248,8 +250,18 @@ fn check_artifact(restricted: bool, artifact: &Artifact, note: &mut Note<'_>) {
 
 fn check_container(index: usize, container: &Container, note: &mut Note<'_>) {
     // Named one by one, so that a new field does not compile before somebody has looked here.
-    let Container { name: _, image: _, command: _, args: _, env: _, working_dir: _, resources: _, wasm, rlimits: _ } =
-        container;
+    let Container {
+        name: _,
+        image: _,
+        command: _,
+        args: _,
+        env: _,
+        env_from: _,
+        working_dir: _,
+        resources: _,
+        wasm,
+        rlimits: _,
+    } = container;
     if wasm.as_ref().is_some_and(|wasm| wasm.path.starts_with('/')) {
         note(&format!("spec.containers[{index}].wasm.path"), "names a file of the host");
     }

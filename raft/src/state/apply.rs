@@ -157,12 +157,17 @@ fn effect_kind(standing: Standing, answer: Answer) -> EffectKind {
     }
 }
 
-/// RBAC, policies, limits and namespaces decide about other objects: what admission decided before their change is decided anew.
+/// RBAC, policies with their parameters, limits and namespaces decide about other objects: what admission decided before
+/// their change is decided anew.
 fn move_epoch(state: &mut State, record: &Record, standing: Standing, changes: &mut Vec<Change>) {
     let (namespace, revision) = match record.kind() {
         Kind::Namespace => (record.key.name.clone(), (standing == Standing::Stands).then_some(record.revision)),
         // Namespaced, or of the whole cluster with an empty namespace.
         Kind::LimitRange | Kind::AdmissionPolicy => (record.key.namespace.clone(), Some(record.revision)),
+        Kind::ConfigMap => match state.registry.params_reach(&record.key) {
+            Some(namespace) => (namespace.to_owned(), Some(record.revision)),
+            None => return,
+        },
         kind if rbac::is_rbac(kind) => (record.key.namespace.clone(), Some(record.revision)),
         _ => return,
     };

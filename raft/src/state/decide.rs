@@ -16,7 +16,7 @@ use boss_proto::{
     ids::{Revision, Uid},
     key::Key,
     raft::v1::{Caller, Operation, operation::Action},
-    v1,
+    references, v1,
 };
 
 pub(super) use self::txn::{Plan, Step};
@@ -143,7 +143,27 @@ fn check_rights(registry: &Registry, operation: &Operation, caller: &Caller, key
         return Ok(());
     }
     let decision = registry.authorize(caller, &attributes);
-    if decision.allowed { Ok(()) } else { Err(forbidden(&decision.reason)) }
+    if !decision.allowed {
+        return Err(forbidden(&decision.reason));
+    }
+    check_given(registry, operation, caller, key)
+}
+
+/// A sandbox can show what it was given: who says what it runs must be able to read that himself.
+fn check_given(registry: &Registry, operation: &Operation, caller: &Caller, key: &Key) -> Refused<()> {
+    let object = match &operation.action {
+        Some(Action::Create(create)) => create.object.as_ref(),
+        Some(Action::Update(update)) => update.object.as_ref(),
+        _ => None,
+    };
+    let stored = registry.get(key).map(|record| &record.object);
+    for given in object.map(|object| references::newly_given(stored, object)).unwrap_or_default() {
+        let decision = registry.authorize(caller, &Attributes::on("get", &given));
+        if !decision.allowed {
+            return Err(forbidden(&format!("the pod is given {given}: {}", decision.reason)));
+        }
+    }
+    Ok(())
 }
 
 /// What the same request did before, if it did anything.

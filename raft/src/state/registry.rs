@@ -25,6 +25,7 @@ use super::{
     nodes::ByNode,
     outcome::Rejection,
     owners::Owners,
+    params::Params,
     quota::{self, Counted, Ledger},
     rbac,
     record::Record,
@@ -76,6 +77,7 @@ pub struct Registry {
     epochs: Epochs,
     rules: rbac::Rules,
     revocations: Revocations,
+    params: Params,
     pub(super) revision: Revision,
     pub(super) applied: Position,
     pub(super) time_ms: u64,
@@ -362,6 +364,12 @@ impl Registry {
     pub(super) fn change_rules(&mut self, before: Option<&Record>, now: Option<&Record>) {
         self.rules.change(before, now);
         self.revocations.change(before, now);
+        self.params.change(before, now);
+    }
+
+    /// See [`Params::reach`].
+    pub(super) fn params_reach<'k>(&self, key: &'k Key) -> Option<&'k str> {
+        self.params.reach(key)
     }
 
     pub(super) fn put_event(&mut self, event: Arc<Event>) {

@@ -41,6 +41,10 @@ pub fn collect(
     let notes = RefCell::default();
     let dry_run = request.dry_run;
     let case = Case { view, identity, caller: &caller, request_id: None, stamp, dry_run, notes: &notes };
+    // What of others it finds or not would tell an agent what it may not know.
+    if let Some(node) = identity.node() {
+        return Err(Refusal::Forbidden { reason: format!("the agent of node {node} deletes no collections") });
+    }
     let (kind, selector) = check(&case, request)?;
     let namespace = (!request.namespace.is_empty()).then_some(&*request.namespace);
     let limit = match usize::try_from(request.limit).unwrap_or(usize::MAX) {

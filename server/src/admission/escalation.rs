@@ -1,8 +1,10 @@
-//! Nobody gives what they do not have: roles and bindings are checked against the rights of who writes them.
+//! Nobody gives what they do not have: roles and bindings are checked against the rights of who writes them, and so is
+//! what a pod's sandbox is given of secrets and config maps.
 
 use boss_proto::{
     key::Key,
     kind::Kind,
+    references,
     v1::{Object, PolicyRule, RoleRef, object::Body},
 };
 use boss_raft::state::{View, rbac::Attributes};
@@ -11,11 +13,12 @@ use super::Refusal;
 use crate::auth::Identity;
 
 /// Refuses a role with rights, or a binding of a role with rights, that the caller lacks. `escalate` and `bind`
-/// lift the check.
-pub(super) fn check(view: &View, identity: &Identity, object: &Object) -> Result<(), Refusal> {
+/// lift the check. Refuses a pod that would be given what the caller may not read.
+pub(super) fn check(view: &View, identity: &Identity, old: Option<&Object>, object: &Object) -> Result<(), Refusal> {
     let Some(key) = object.key() else { return Ok(()) };
     let giving = Giving { view, identity, namespace: &key.namespace };
     match &object.body {
+        Some(Body::Pod(_)) => giving.pod(old, object),
         Some(Body::Role(role)) => giving.role(&key, role.rules.iter()),
         Some(Body::ClusterRole(role)) => {
             let selected = role.aggregation_rule.iter().flat_map(|by| view.rules().aggregated(&key, by));
@@ -40,6 +43,18 @@ impl Giving<'_> {
             return Ok(());
         }
         self.holds_all(rules, "the role")
+    }
+
+    /// A sandbox can show what it was given to whoever says what it runs.
+    fn pod(&self, old: Option<&Object>, object: &Object) -> Result<(), Refusal> {
+        for given in references::newly_given(old, object) {
+            let decision = self.view.authorize(&self.identity.caller(), &Attributes::on("get", &given));
+            if !decision.allowed {
+                let reason = format!("the pod is given {given}: {}", decision.reason);
+                return Err(Refusal::Forbidden { reason });
+            }
+        }
+        Ok(())
     }
 
     fn binding(&self, role: Option<&RoleRef>) -> Result<(), Refusal> {

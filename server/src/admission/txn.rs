@@ -14,6 +14,11 @@ use super::{Case, Refusal, Write, checks};
 
 impl Case<'_> {
     pub(super) fn txn(&self, request: TxnRequest) -> Result<Operation, Refusal> {
+        // What an agent may read and write is asked for call by call; none needs several at once.
+        if let Some(node) = self.identity.node() {
+            let reason = format!("the agent of node {node} makes no transactions");
+            return Err(Refusal::Forbidden { reason });
+        }
         let TxnRequest { compare, success, failure, .. } = request;
         let count = compare.len() + success.len() + failure.len();
         if count == 0 || count > TXN_OPERATIONS_MAX {

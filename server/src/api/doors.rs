@@ -43,6 +43,9 @@ pub const CLUSTER_SNAPSHOT_PATH: &str = "/cluster/snapshot";
 /// What a role must let somebody get to have the members' states compared.
 pub const CLUSTER_HASHES_PATH: &str = "/cluster/hashes";
 
+/// What a role must let somebody get to read who did what, on every server.
+pub const AUDIT_PATH: &str = "/audit";
+
 const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Registry/Create", right("create")),
     ("/boss.v1.Registry/Get", right("get")),
@@ -90,6 +93,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/boss.v1.Tokens/Revoke", Door::Identity),
     ("/boss.v1.Tokens/KeySet", Door::Identity),
     ("/boss.v1.Login/Exchange", Door::Secret),
+    ("/boss.v1.Audit/Read", Door::Path(AUDIT_PATH)),
     ("/boss.v1.NodeSessions/Session", Door::Agent),
     ("/boss.v1.Pods/Logs", Door::Right { verb: "get", part: "log" }),
     ("/grpc.health.v1.Health/Check", Door::Open),
@@ -172,11 +176,12 @@ pub fn mints(method: &str) -> bool {
 }
 
 /// Methods whose answers last: the gate ends them with their caller's credential.
-const STREAMS: [&str; 6] = [
+const STREAMS: [&str; 7] = [
     "/boss.v1.Registry/Watch",
     "/boss.v1.Registry/WriteStream",
     "/boss.v1.NodeSessions/Session",
     "/boss.v1.Pods/Logs",
+    "/boss.v1.Audit/Read",
     "/boss.v1.Cluster/SaveSnapshot",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];

@@ -6,13 +6,14 @@ use boss_base::clock::Clock;
 use boss_proto::{
     FILE_DESCRIPTOR_SET,
     encoded::registry_server::RegistryServer,
-    ids::ClusterId,
+    ids::{ClusterId, ServerId},
     limits::{CERTIFICATE_REQUEST_BYTES_MAX, MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, TOKEN_BYTES_MAX},
     peer::v1::forward_server::ForwardServer,
     v1::{
-        auth_server::AuthServer, certificates_server::CertificatesServer, cluster_server::ClusterServer,
-        login_server::LoginServer, node_join_server::NodeJoinServer, node_sessions_server::NodeSessionsServer,
-        pods_server::PodsServer, server_join_server::ServerJoinServer, tokens_server::TokensServer,
+        audit_server::AuditServer, auth_server::AuthServer, certificates_server::CertificatesServer,
+        cluster_server::ClusterServer, login_server::LoginServer, node_join_server::NodeJoinServer,
+        node_sessions_server::NodeSessionsServer, pods_server::PodsServer, server_join_server::ServerJoinServer,
+        tokens_server::TokensServer,
     },
 };
 use boss_raft::{Handle, PeerId};
@@ -23,9 +24,10 @@ use tower::layer::util::{Identity, Stack};
 
 use crate::{
     api::{
-        self, AuthService, CertificatesService, ClusterService, ForwardService, HealthService, JoinService,
-        RegistryService, TokensParts, TokensService, gate::Gate,
+        self, AuditService, AuthService, CertificatesService, ClusterService, ForwardService, HealthService,
+        JoinService, RegistryService, TokensParts, TokensService, gate::Gate,
     },
+    audit::Audit,
     auth::{Authenticator, oidc::Provider},
     members::Members,
     reads::Reads,
@@ -44,6 +46,7 @@ type Gated = Stack<Gate, Identity>;
 
 /// Everything that services are made of.
 pub(super) struct Services {
+    pub(super) id: ServerId,
     pub(super) cluster_id: ClusterId,
     pub(super) writes: Writes,
     pub(super) reads: Reads,
@@ -58,10 +61,12 @@ pub(super) struct Services {
     pub(super) provider: Option<Provider>,
     /// What this cluster is to others who believe its tokens.
     pub(super) token_issuer: Option<String>,
+    pub(super) audit: Audit,
 }
 
 impl Services {
     pub(super) fn for_clients(&self, mut server: Server<Gated>, stopping: CancellationToken) -> Router<Gated> {
+        let audit = AuditService::new(self.id, self.raft.clone(), self.audit.clone(), stopping.clone());
         let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
         let cluster =
             ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone(), self.members.clone());
@@ -95,6 +100,7 @@ impl Services {
                     .max_decoding_message_size(LOGIN_REQUEST_BYTES_MAX),
             )
             .add_service(TokensServer::new(tokens).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(AuditServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
             .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(HealthServer::new(HealthService::new(self.reads.clone())));
@@ -134,6 +140,7 @@ fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
         "boss.v1.Auth",
         "boss.v1.Tokens",
         "boss.v1.Login",
+        "boss.v1.Audit",
         "boss.v1.NodeSessions",
         "boss.v1.Pods",
     ];

@@ -1,13 +1,14 @@
-//! What the agent of a node may read, beyond what its role says: its own node and the pods that are bound to it.
-//! Everybody else passes. Pure.
+//! What the agent of a node may read, beyond what its role says: its own node, the pods that are bound to it, and the
+//! secrets and config maps that containers of those name, one by one. Everybody else passes. Pure.
 
 use boss_proto::{
     ids::NodeName,
     key::Key,
     kind::Kind,
+    references,
     selector::{Field, Selector},
 };
-use boss_raft::state::Record;
+use boss_raft::state::{Record, View};
 
 use super::Identity;
 
@@ -22,16 +23,41 @@ pub struct Scope<'a> {
     pub selector: &'a Selector,
 }
 
-/// One object. `record` is what stands under the key.
-pub fn check_get(identity: &Identity, key: &Key, record: Option<&Record>) -> Result<(), String> {
+/// One object that somebody wants to see.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// The registry as it is now, whatever is looked at.
+    pub view: &'a View,
+    /// Where the object stands.
+    pub key: &'a Key,
+    /// What is to be shown of it, if it is there.
+    pub record: Option<&'a Record>,
+    /// Not as it is now, but as it was.
+    pub is_past: bool,
+}
+
+/// One object.
+pub fn check_get(identity: &Identity, sight: Sight<'_>) -> Result<(), String> {
+    let Sight { view, key, record, is_past } = sight;
     let Some(node) = identity.node() else { return Ok(()) };
     let allowed = match key.kind {
         Kind::Node => key.name == node.as_str(),
         // Nothing to see is nothing to hide only for what could have been bound to this node.
         Kind::Pod => record.is_none_or(|record| record.bound_to().as_ref() == Some(node)),
+        // What a name meant before may be none of its pods' business.
+        Kind::Secret | Kind::ConfigMap => !is_past && is_given_to_pod_of(node, key, view),
         _ => false,
     };
     if allowed { Ok(()) } else { Err(refusal(node, &format!("read {key}"))) }
+}
+
+/// Whether a pod that is bound to the node names the object.
+fn is_given_to_pod_of(node: &NodeName, key: &Key, view: &View) -> bool {
+    let mut pods = view.pods_on_node(node).filter(|record| record.key.namespace == key.namespace);
+    pods.any(|record| {
+        let spec = record.pod().and_then(|pod| pod.spec.as_ref());
+        spec.is_some_and(|spec| references::names(spec, key.kind, &key.name))
+    })
 }
 
 /// A list or watch.

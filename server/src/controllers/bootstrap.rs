@@ -115,6 +115,8 @@ fn roles() -> [Object; 6] {
         // Only with the proof that nothing is left of the sandbox: the node authorizer sees to that.
         rule(&["delete"], &["pods"]),
         rule(&["get", "create", "update"], &["events"]),
+        // Only what containers of its own pods name: the node authorizer sees to that, too.
+        rule(&["get"], &["secrets", "configmaps"]),
     ];
     [
         role("admin", &[everything()]),

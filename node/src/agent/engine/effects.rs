@@ -1,12 +1,13 @@
 //! Carries out what the lifecycle asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use boss_proto::{
     ids::Uid,
     intent::{PodPhase, Reason},
     v1,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Engine, is_deleting};
 use crate::{
@@ -22,6 +23,9 @@ use crate::{
         restart::{self, Verdict},
     },
 };
+
+/// Longest pause between two looks for what a container names.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Something ran, or did not even start, and is over.
@@ -55,6 +59,9 @@ impl Engine {
         let (phase, effects) = step(pod.phase, event);
         tracing::debug!(pod = %uid, attempt = pod.attempt, from = ?pod.phase, ?event, to = ?phase, "step");
         pod.phase = phase;
+        if phase != Phase::Preparing {
+            pod.preparing = None;
+        }
         if phase == Phase::Ended {
             self.parts.board.end(uid);
         }
@@ -64,7 +71,7 @@ impl Engine {
     }
 
     pub(super) fn perform(&mut self, uid: &Uid, effect: Effect) {
-        let Some(pod) = self.pods.get(uid) else { return };
+        let Some(pod) = self.pods.get_mut(uid) else { return };
         match effect {
             Effect::Prepare => self.prepare(uid),
             Effect::Start => self.deeds.start(pod),
@@ -95,7 +102,7 @@ impl Engine {
                 }
                 pod.runtime = Some(runtime);
                 pod.spec = Some(sandbox);
-                self.deeds.prepare(pod);
+                self.prepare_after(uid, &wanted, Duration::ZERO);
             }
             Err(refusal) => {
                 let message = format!("{}: {}", refusal.reason, refusal.message);
@@ -103,6 +110,28 @@ impl Engine {
                 self.apply(uid, Event::EndedForGood);
                 self.emit(uid, Severity::Warning, "Failed", message);
             }
+        }
+    }
+
+    fn prepare_after(&mut self, uid: &Uid, wanted: &Arc<v1::Pod>, after: Duration) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let called_off = CancellationToken::new();
+        pod.preparing = Some(called_off.clone().drop_guard());
+        self.deeds.prepare(pod, Arc::clone(wanted), after, called_off);
+    }
+
+    /// Looks again until what the container names is there: somebody may be about to create it.
+    pub(super) fn wait_for(&mut self, uid: &Uid, missing: String) {
+        let Some(wanted) = self.wanted.get(uid).cloned() else { return };
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.looks = pod.looks.saturating_add(1);
+        let after = restart::backoff(pod.looks).min(LOOK_PAUSE_MAX);
+        let is_news = pod.missing.as_ref() != Some(&missing);
+        pod.missing = Some(missing.clone());
+        self.prepare_after(uid, &wanted, after);
+        if is_news {
+            self.report(uid);
+            self.emit(uid, Severity::Warning, Reason::ConfigMissing.as_str(), missing);
         }
     }
 

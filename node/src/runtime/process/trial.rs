@@ -10,7 +10,7 @@ use boss_proto::{
 use super::ProcessRuntime;
 use crate::{
     runtime::{Error, Runtime},
-    sandbox::{SandboxId, Spec, spec::Limits},
+    sandbox::{SandboxId, Spec, Values, spec::Limits},
 };
 
 impl ProcessRuntime {
@@ -20,7 +20,7 @@ impl ProcessRuntime {
         self.remove_now(&id).await?;
         let spec = trial_spec(id.clone(), self.settings.own_program.display().to_string());
         self.prepare_now(&spec)?;
-        let result = match self.start_new(&id).await {
+        let result = match self.start_new(&id, &Values::default()).await {
             Ok(_) => self.wait_now(&id).await,
             Err(error) => Err(error),
         };
@@ -59,6 +59,7 @@ fn trial_spec(id: SandboxId, program: String) -> Spec {
         program,
         args: vec!["--version".to_owned()],
         env: Vec::new(),
+        given: Vec::new(),
         working_dir: None,
         rlimits: Vec::new(),
         limits: Limits::default(),

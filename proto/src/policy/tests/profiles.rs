@@ -94,7 +94,7 @@ fn a_label_that_names_no_profile_means_the_strictest() {
 }
 
 /// Messages that say nothing but amounts, rules for placing, or values: one classification is enough for them.
-const WHOLE: [&str; 4] = ["ResourceList", "NodeAffinity", "Toleration", "EnvVar"];
+const WHOLE: [&str; 5] = ["ResourceList", "NodeAffinity", "Toleration", "EnvVar", "EnvFromSource"];
 
 fn walk(messages: &[DescriptorProto], name: &str, path: &str, found: &mut BTreeSet<String>) {
     let message = messages.iter().find(|message| message.name() == name).unwrap_or_else(|| panic!("{name} is gone"));

@@ -1,5 +1,6 @@
 //! Random commands: what must hold whatever they are.
 
+mod params;
 mod processes;
 
 use boss_proto::{

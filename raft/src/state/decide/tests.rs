@@ -1,5 +1,7 @@
 //! Every rule by an example: a small cluster, one operation, what became of it.
 
+mod given;
+
 use boss_proto::{
     ids::{NodeName, Revision, Uid},
     key::Key,

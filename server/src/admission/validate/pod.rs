@@ -1,6 +1,7 @@
 //! What a pod may ask for. Whether any node can give it is the scheduler's question.
 
 mod container;
+mod sources;
 
 use boss_proto::{
     intent::{
@@ -35,6 +36,7 @@ pub(super) fn check(pod: &Pod, report: &mut Report) {
     check_placement(spec, report);
     check_grace_period(spec, report);
     check_containers(spec, class, report);
+    sources::check(spec, report);
 }
 
 /// A bound pod is what it was created as: its node has begun to make it real.
