@@ -12,6 +12,7 @@ FUZZ ?=
 MINUTES ?= 10
 HOURS ?= 1
 SEED ?=
+ONLY ?=
 
 RELEASE := $(CARGO_TARGET_DIR)/release
 BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
@@ -19,7 +20,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log chaos soak fuzz clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log chaos soak bugs fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +91,15 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 
 chaos: build ## Break clusters for MINUTES and judge what was seen, or repeat one SEED; needs root
 	$(if $(SEED),$(RELEASE)/boss-chaos sprint --seed $(SEED) --keep,$(RELEASE)/boss-chaos run --minutes $(MINUTES))
+
+# With the feature everything but our own crates is the same, so both builds share a folder; what is made with bugs is
+# moved out of it before the next one is made without.
+bugs: deps ## Show that each deliberate bug is found, ONLY=name for one of them; needs no root
+	$(CARGO) build --locked --workspace --bins --features boss-base/deliberate-bugs
+	mkdir -p $(CARGO_TARGET_DIR)/bugs
+	cp -f $(addprefix $(CARGO_TARGET_DIR)/debug/,boss-server boss-node) $(CARGO_TARGET_DIR)/bugs/
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO_TARGET_DIR)/debug/boss-chaos bugs $(addprefix --only ,$(ONLY))
 
 soak: build ## The same for HOURS; needs root
 	$(RELEASE)/boss-chaos run --minutes $$(( 60 * $(HOURS) ))

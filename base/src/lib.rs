@@ -2,6 +2,7 @@
 //! telemetry, safe files. Knows no word of the domain.
 
 pub mod backoff;
+pub mod bugs;
 pub mod clock;
 pub mod config;
 pub mod constant_time;

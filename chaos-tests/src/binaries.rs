@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 /// A program is not where it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{program} is not built (looked in {}): run `cargo build --workspace --bins` with the same profile and CARGO_TARGET_DIR first", .folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", "))]
+#[error("{program} is not built (looked in {}): run `cargo build --workspace --bins` with the same profile and CARGO_TARGET_DIR first, or `make bugs` for those with bugs", .folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", "))]
 pub struct NotBuilt {
     program: &'static str,
     folders: Vec<PathBuf>,
@@ -13,6 +13,14 @@ pub struct NotBuilt {
 /// The path of `boss-server`, `boss-node`, `bossctl` or one of ours, of the profile that this program was built with.
 pub fn find(program: &'static str) -> Result<PathBuf, NotBuilt> {
     let folders = folders();
+    let found = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.ok_or(NotBuilt { program, folders })
+}
+
+/// The path of a program that was built with deliberate bugs: `make bugs` puts them beside the profiles' folders.
+pub fn find_bugged(program: &'static str) -> Result<PathBuf, NotBuilt> {
+    let own = env::current_exe().unwrap_or_default();
+    let folders: Vec<PathBuf> = own.ancestors().skip(2).take(2).map(|folder| folder.join("bugs")).collect();
     let found = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
     found.ok_or(NotBuilt { program, folders })
 }

@@ -3,6 +3,7 @@
 //! Whatever fails in here is a failed test: it panics with what was waited for, and the cluster shows the end of each
 //! process' log when it is dropped in a panic.
 
+mod access;
 mod apart;
 mod growing;
 mod nodes;
@@ -16,16 +17,15 @@ use std::{
     time::Duration,
 };
 
-use boss_client::{Client, Config, Credentials, Endpoint, Source};
 use boss_proto::v1::{self, object::Body};
 use bossctl::provision::{self, Node, Plan, Server};
 use nix::sys::signal::Signal;
 use tonic::Status;
 
-pub use self::growing::Newcomer;
+pub use self::{access::Doors, growing::Newcomer};
 
 use crate::{
-    api::{Api, Credential, Seen},
+    api::Seen,
     disk::Disk,
     machine::Machine,
     net::Network,
@@ -56,6 +56,17 @@ pub struct Spec {
     pub profile: &'static str,
     /// Where its machines are.
     pub place: Where,
+    /// A bug on purpose, in the programs that were built with them.
+    pub bug: Option<Bugged>,
+}
+
+/// A deliberate bug, and who has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bugged {
+    /// As `boss_base::bugs` knows it.
+    pub name: &'static str,
+    /// The one machine that has it; none for all.
+    pub only: Option<&'static str>,
 }
 
 /// Where the machines of a cluster are.
@@ -76,7 +87,7 @@ pub enum Where {
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { servers: 3, nodes: 1, profile: "standard", place: Where::Here }
+        Self { servers: 3, nodes: 1, profile: "standard", place: Where::Here, bug: None }
     }
 }
 
@@ -152,7 +163,12 @@ impl Cluster {
             let config = layout.node_directory(node).join("node.toml");
             Machine::new(&node.name, "boss-node", config)
         });
-        let (servers, nodes) = (servers.collect(), nodes.collect());
+        let (mut servers, mut nodes): (Vec<Machine>, Vec<Machine>) = (servers.collect(), nodes.collect());
+        if let Some(bug) = spec.bug {
+            let machines = servers.iter_mut().chain(&mut nodes);
+            let has = |machine: &&mut Machine| bug.only.is_none_or(|only| only == machine.name());
+            machines.filter(has).for_each(|machine| machine.infect(bug.name));
+        }
         LIVE.fetch_add(1, Ordering::SeqCst);
         let (network, disks) = (None, BTreeMap::new());
         Self { servers, nodes, network, disks, layout, known: plan.servers, folder, seen: Seen::default(), ports }
@@ -274,24 +290,6 @@ impl Cluster {
         self.nodes[index].stop().await
     }
 
-    /// A client of one server with any credential.
-    #[must_use]
-    pub fn api(&self, id: u64, credential: Credential) -> Api {
-        let api = Api::new(&self.addresses(id).api, &self.ca_pem(), credential);
-        api.unwrap_or_else(|error| panic!("{error}")).sharing(&self.seen)
-    }
-
-    /// The administrator's way to all servers there are now.
-    #[must_use]
-    pub fn doors(&self) -> Doors {
-        Doors {
-            addresses: self.known.iter().map(|server| server.api.clone()).collect(),
-            ca_pem: self.ca_pem(),
-            token: self.token("admin", &["system:admins"]),
-            seen: self.seen.clone(),
-        }
-    }
-
     /// Copies the logs of all processes into a folder.
     pub fn copy_logs(&self, to: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(to)?;
@@ -299,60 +297,6 @@ impl Cluster {
             std::fs::copy(entry.path(), to.join(entry.file_name()))?;
         }
         Ok(())
-    }
-
-    /// The administrator at one server.
-    #[must_use]
-    pub fn admin_at(&self, id: u64) -> Api {
-        self.api(id, Credential::Token(self.token("admin", &["system:admins"])))
-    }
-
-    /// The administrator at a server that runs.
-    #[must_use]
-    pub fn admin(&self) -> Api {
-        self.admin_at(*self.running_servers().first().expect("some server runs"))
-    }
-
-    /// A user without groups at a server that runs.
-    #[must_use]
-    pub fn user(&self, name: &str) -> Api {
-        let id = *self.running_servers().first().expect("some server runs");
-        self.api(id, Credential::Token(self.token(name, &[])))
-    }
-
-    /// The administrator with the Rust SDK, as users have it; it asks `first` first.
-    #[must_use]
-    pub fn client(&self, first: u64) -> Client {
-        self.client_with(first, self.token("admin", &["system:admins"]))
-    }
-
-    /// A user without groups with the Rust SDK; it asks `first` first.
-    #[must_use]
-    pub fn client_of(&self, user: &str, first: u64) -> Client {
-        self.client_with(first, self.token(user, &[]))
-    }
-
-    fn client_with(&self, first: u64, token: String) -> Client {
-        let endpoint = |server: &Server| server.api.parse::<Endpoint>();
-        let mut servers = self.known.clone();
-        servers.rotate_left(index_of(first));
-        let servers: Result<Vec<Endpoint>, _> = servers.iter().map(endpoint).collect();
-        let token = Credentials::Token(Source::Inline(token));
-        let config = servers.map(|servers| Config::new(servers, Source::File(self.layout.ca_path()), token));
-        config.and_then(Client::connect).unwrap_or_else(|error| panic!("no client: {error}"))
-    }
-
-    /// A token for an hour.
-    #[must_use]
-    pub fn token(&self, user: &str, groups: &[&str]) -> String {
-        let token = self.layout.issue_token(user, groups, Duration::from_secs(3_600));
-        token.unwrap_or_else(|error| panic!("no token: {error}"))
-    }
-
-    /// The certificate of the cluster's authority.
-    #[must_use]
-    pub fn ca_pem(&self) -> String {
-        std::fs::read_to_string(self.layout.ca_path()).unwrap_or_else(|error| panic!("no CA: {error}"))
     }
 
     /// The log of a server or node, as far as it is written.
@@ -382,27 +326,6 @@ impl Drop for Cluster {
                 kill_process(stat.id, Signal::SIGKILL);
             }
         }
-    }
-}
-
-/// What clients need to reach every server; for clients that run elsewhere.
-#[derive(Debug, Clone)]
-pub struct Doors {
-    addresses: Vec<String>,
-    ca_pem: String,
-    token: String,
-    seen: Seen,
-}
-
-impl Doors {
-    /// A client of each server, that connects from where this is called.
-    #[must_use]
-    pub fn open(&self) -> Vec<Api> {
-        let open = |address: &String| {
-            let api = Api::new(address, &self.ca_pem, Credential::Token(self.token.clone()));
-            api.unwrap_or_else(|error| panic!("{error}")).sharing(&self.seen)
-        };
-        self.addresses.iter().map(open).collect()
     }
 }
 

@@ -6,7 +6,7 @@ pub mod cluster;
 pub mod disk;
 pub mod net;
 
-pub mod api;
+pub use boss_verify::api;
 pub mod bossctl_run;
 pub mod http;
 pub mod look;
@@ -15,13 +15,14 @@ pub mod manifests;
 pub mod tokens;
 pub mod workload;
 
+pub mod bugs;
 pub mod nemesis;
 pub mod report;
 pub mod sample;
 pub mod sprint;
 
 pub mod checkers;
-pub mod history;
+pub use boss_verify::history;
 
 pub mod bench;
 pub mod versus;

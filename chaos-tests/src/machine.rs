@@ -17,7 +17,9 @@ use crate::{
 /// One program with its configuration, running or not. Dropped, it is killed.
 pub struct Machine {
     name: String,
+    kind: &'static str,
     program: PathBuf,
+    bug: Option<&'static str>,
     config: PathBuf,
     place: Option<Place>,
     clock: Option<WallClock>,
@@ -28,8 +30,15 @@ impl Machine {
     /// One that is down.
     #[must_use]
     pub fn new(name: &str, program: &'static str, config: PathBuf) -> Self {
+        let kind = program;
         let program = binaries::find(program).unwrap_or_else(|error| panic!("{error}"));
-        Self { name: name.to_owned(), program, config, place: None, clock: None, process: None }
+        Self { name: name.to_owned(), kind, program, bug: None, config, place: None, clock: None, process: None }
+    }
+
+    /// From its next start on it is of the build with deliberate bugs, and has this one.
+    pub fn infect(&mut self, bug: &'static str) {
+        self.program = binaries::find_bugged(self.kind).unwrap_or_else(|error| panic!("{error}"));
+        self.bug = Some(bug);
     }
 
     /// What its log is called.
@@ -79,6 +88,9 @@ impl Machine {
         without_boss_variables(&mut command).env(proc::RUN_VARIABLE, folder.path()).env("RUST_BACKTRACE", "1");
         if let Some(clock) = &self.clock {
             clock.give(&mut command);
+        }
+        if let Some(bug) = self.bug {
+            command.env(boss_base::bugs::VARIABLE, bug);
         }
         command.stdin(std::process::Stdio::null());
         command.stdout(output.try_clone().expect("a descriptor is free")).stderr(output);

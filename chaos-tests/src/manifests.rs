@@ -1,8 +1,10 @@
 //! Objects that tests create. Small on purpose: what a test is about, it sets itself.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use boss_proto::v1;
+use boss_verify::records;
+pub use boss_verify::records::{name_of, namespace};
 
 /// The namespace that every cluster has.
 pub const NAMESPACE: &str = "default";
@@ -72,19 +74,10 @@ pub fn with_restart_policy(mut pod: v1::Pod, policy: &str) -> v1::Pod {
     pod
 }
 
-/// A namespace.
-#[must_use]
-pub fn namespace(name: &str) -> v1::Namespace {
-    let metadata = v1::ObjectMeta { name: name.to_owned(), ..v1::ObjectMeta::default() };
-    v1::Namespace { metadata: Some(metadata), ..v1::Namespace::default() }
-}
-
 /// A service account with a label: a small object that nothing acts on, for tests that only write.
 #[must_use]
 pub fn record(name: &str, value: &str) -> v1::ServiceAccount {
-    let labels = BTreeMap::from([("value".to_owned(), value.to_owned())]);
-    let metadata = v1::ObjectMeta { labels, ..metadata(name) };
-    v1::ServiceAccount { metadata: Some(metadata), ..v1::ServiceAccount::default() }
+    records::record(NAMESPACE, name, value)
 }
 
 /// A role that allows `verbs` on `resources` in the default namespace, and its binding to a user.
@@ -100,10 +93,4 @@ pub fn role_for(user: &str, verbs: &[&str], resources: &[&str]) -> (v1::Role, v1
         ..v1::RoleBinding::default()
     };
     (role, binding)
-}
-
-/// The name of an object.
-#[must_use]
-pub fn name_of(metadata: Option<&v1::ObjectMeta>) -> &str {
-    metadata.map_or("", |metadata| metadata.name.as_str())
 }

@@ -1,6 +1,7 @@
 //! The folder that a sprint leaves: history, samples, logs, and one page that shows what happened. The page needs nothing
 //! but itself. Judges nothing.
 
+mod failovers;
 mod figures;
 mod page;
 
@@ -8,7 +9,10 @@ use std::{fs, io};
 
 use crate::sprint::{Outcome, Seen};
 
-pub use self::figures::{Figures, Window};
+pub use self::{
+    failovers::{Failover, failovers, summary},
+    figures::{Figures, Window},
+};
 
 /// Writes samples and page beside the history.
 pub fn write(outcome: &Outcome, seen: &Seen) -> io::Result<()> {

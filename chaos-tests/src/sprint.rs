@@ -3,6 +3,9 @@
 
 mod clients;
 mod judge;
+mod options;
+pub mod shrinking;
+pub mod smallest;
 
 use std::{
     io::{self, Write},
@@ -17,62 +20,39 @@ use boss_proto::{ids::Revision, object::Resource, v1};
 use futures_util::future::{join_all, select};
 use tokio::time::{Instant, sleep};
 
-pub use self::judge::Seen;
+pub use self::{
+    judge::Seen,
+    options::{Options, Work},
+};
+pub use crate::checkers::judged::Judged;
 use crate::{
-    checkers::{Verdict, bindings::Bound, generate::Random, states::State, watches::Told},
+    checkers::{Verdict, bindings::Bound, states::State, watches::Told},
     cluster::{Cluster, Spec, Where},
     history::Recorder,
     http,
-    manifests::{name_of, namespace, record},
-    nemesis::{Disturber, Family, Plan, run::leader_of, schedule},
+    manifests::{NAMESPACE, name_of, namespace, record},
+    nemesis::{Disturber, Family, run::leader_of},
     net::{self, Host},
-    report,
+    report::{self, Failover},
     sample::Sampler,
     wait,
-    workload::{Stop, following, members, pairs, pods},
+    workload::{Stop, bound, following, pairs, pods},
 };
 
 /// Hosts of clients.
 const CLIENT_HOSTS: usize = 2;
-/// Kinds of faults in one sprint: more would hide each other.
-const FAMILIES: usize = 4;
-const DURATION: Duration = Duration::from_secs(14);
 /// Quiet before the first fault and after the last, so that something is known of both.
 const QUIET: Duration = Duration::from_millis(1_500);
 /// After the last fault has ended, everything works again by then.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// From the last write to its news.
-const LAST_NEWS: Duration = Duration::from_secs(15);
 /// What a server's disk holds when disks are to be broken: its reserve, and something to fill.
 const DISK_BYTES: u64 = 384 << 20;
+/// Where the members of the set are, and nothing else.
+const MEMBERS: &str = "chaos-members";
+/// Where the pairs are, and nothing else.
+const PAIRS: &str = "chaos-pairs";
 /// The object that ends the watches.
 const END: &str = "end-of-the-sprint";
-
-/// What a sprint is made of. The same options give the same faults and the same choices of clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Where all choices come from.
-    pub seed: u64,
-    /// Servers, 1 to 7.
-    pub servers: usize,
-    /// Nodes; with none there are no pods.
-    pub nodes: usize,
-    /// Election timing: fast, standard or slow-disk.
-    pub profile: &'static str,
-    /// The faults that may come.
-    pub families: Vec<Family>,
-    /// From the first call to the last, without the recovery.
-    pub duration: Duration,
-}
-
-/// One promise and whether it was kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
-    /// Which promise.
-    pub promise: &'static str,
-    /// Whether.
-    pub verdict: Verdict,
-}
 
 /// What became of a sprint.
 #[derive(Debug, Clone)]
@@ -83,6 +63,8 @@ pub struct Outcome {
     pub judged: Vec<Judged>,
     /// Answered operations of all workloads.
     pub answered: usize,
+    /// How long writers waited when the leader was taken away.
+    pub failovers: Vec<Failover>,
     /// Where history, logs and report are; kept unless everything was as it should be.
     pub folder: PathBuf,
 }
@@ -100,45 +82,6 @@ impl Outcome {
     }
 }
 
-impl Options {
-    /// Those of a seed alone: mostly three servers, and some of the faults.
-    #[must_use]
-    pub fn of_seed(seed: u64) -> Self {
-        let mut random = Random(seed ^ 0x5EED);
-        let servers = [3, 3, 3, 5, 1][random.below(5)];
-        let mut families = Family::ALL.to_vec();
-        while families.len() > FAMILIES {
-            families.swap_remove(random.below(families.len()));
-        }
-        families.sort_unstable();
-        Self { seed, servers, nodes: 2, profile: "standard", families, duration: DURATION }
-    }
-
-    /// The command that does the same again.
-    #[must_use]
-    pub fn command(&self) -> String {
-        let names: Vec<&str> = self.families.iter().map(|family| family.name()).collect();
-        let (servers, nodes, seconds) = (self.servers, self.nodes, self.duration.as_secs());
-        format!(
-            "boss-chaos sprint --seed {} --servers {servers} --nodes {nodes} --profile {} --seconds {seconds} --faults {}",
-            self.seed,
-            self.profile,
-            if names.is_empty() { "none".to_owned() } else { names.join(",") }
-        )
-    }
-
-    fn plan(&self) -> Plan {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Plan {
-            servers: self.servers as u64,
-            nodes: self.nodes,
-            families: self.families.clone(),
-            from_ms: millis(QUIET),
-            until_ms: millis(self.duration.saturating_sub(QUIET)),
-        }
-    }
-}
-
 /// Runs a sprint and keeps its folder under `reports` if it was not good, or if `keep` says so.
 pub fn run(options: &Options, reports: &Path, keep: bool) -> io::Result<Outcome> {
     let folder = reports.join(format!("seed-{}", options.seed));
@@ -153,7 +96,7 @@ pub fn run(options: &Options, reports: &Path, keep: bool) -> io::Result<Outcome>
         Err(panic) => {
             let verdict = Verdict::Unknown(text_of(&*panic));
             let judged = vec![Judged { promise: "the harness could do its work", verdict }];
-            let outcome = Outcome { options: options.clone(), judged, answered: 0, folder };
+            let outcome = Outcome { options: options.clone(), judged, answered: 0, failovers: Vec::new(), folder };
             report::write_bare(&outcome)?;
             outcome
         }
@@ -174,10 +117,11 @@ async fn sprint(options: &Options, folder: &Path) -> Outcome {
     let wrong_clocks = options.families.contains(&Family::Clock);
     let place = Where::Apart { clients: CLIENT_HOSTS, disk_bytes: breaks_disks.then_some(DISK_BYTES), wrong_clocks };
     let Options { servers, nodes, profile, .. } = *options;
-    let mut cluster = Cluster::start(Spec { servers, nodes, profile, place }).await;
+    let mut cluster = Cluster::start(Spec { servers, nodes, profile, place, bug: None }).await;
     let seen = Box::pin(observe(options, &mut cluster, folder)).await;
     let judged = judge::all(options, &seen);
-    let outcome = Outcome { options: options.clone(), answered: seen.answered(), judged, folder: folder.to_owned() };
+    let (answered, failovers) = (seen.answered(), report::failovers(&seen.events));
+    let outcome = Outcome { options: options.clone(), answered, failovers, judged, folder: folder.to_owned() };
     if let Err(error) = cluster.copy_logs(&folder.join("logs")).and_then(|()| report::write(&outcome, &seen)) {
         let _ = writeln!(io::stderr(), "no report in {}: {error}", folder.display());
     }
@@ -195,11 +139,11 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
     let watchers: Vec<Client> = cluster.server_ids().map(|id| cluster.client(id)).collect();
     let addresses: Vec<(u64, String)> =
         cluster.server_ids().map(|id| (id, cluster.addresses(id).http.clone())).collect();
-    let steps = schedule::plan(options.seed, &options.plan());
+    let steps = options.steps();
     let bound = Mutex::new(Vec::new());
 
     let over = Stop::default();
-    let follow = |client| until_over(&over, following::registers(client, start, END));
+    let follow = |client| following::until_over(&over, following::registers(client, NAMESPACE, start, END));
     let following = join_all(watchers.iter().map(follow));
     let sampling = join_all(addresses.iter().map(|(id, address)| sampler.follow(*id, address)));
     let ending = Ending { recorder: &recorder, stop: &stop, sampler: &sampler, locks: &locks };
@@ -208,7 +152,7 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
         over.set();
         closing
     };
-    let binding = following::pods(&watchers[0], start, &bound);
+    let binding = bound::pods(&watchers[0], start, &bound);
     let working = async { tokio::join!(conducting, following, sampling) };
     let (closing, watches) = match select(Box::pin(working), Box::pin(binding)).await {
         futures_util::future::Either::Left(((closing, watches, _), _)) => (closing, watches),
@@ -228,27 +172,13 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
     }
 }
 
-/// What a watch told; a watch that goes on when all is over has missed the end.
-async fn until_over<T>(over: &Stop, watch: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let patience = async {
-        while !over.is_set() {
-            sleep(Duration::from_millis(100)).await;
-        }
-        sleep(LAST_NEWS).await;
-    };
-    match select(Box::pin(watch), Box::pin(patience)).await {
-        futures_util::future::Either::Left((told, _)) => told,
-        futures_util::future::Either::Right(_) => Err("a watch did not tell of the last write".to_owned()),
-    }
-}
-
 /// What all workloads need, and the revision from which on everything is watched.
 async fn prepare(cluster: &Cluster) -> Revision {
     let admin = cluster.admin();
-    for name in [members::NAMESPACE, pairs::NAMESPACE] {
+    for name in [MEMBERS, PAIRS] {
         admin.create(namespace(name)).await.expect("the cluster is fresh");
     }
-    pairs::prepare(&admin).await.expect("the cluster is fresh");
+    pairs::prepare(&admin, PAIRS).await.expect("the cluster is fresh");
     admin.create(record("start-of-the-sprint", "x")).await.expect("the cluster is fresh").revision
 }
 

@@ -1,16 +1,14 @@
 //! Writers that remember what was acknowledged. What the promises mean for it, the tests say.
 
-pub mod asking;
-pub mod following;
-pub mod members;
-pub mod pairs;
+pub mod bound;
 pub mod pods;
-pub mod register;
+
+pub use boss_verify::workload::*;
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -22,23 +20,6 @@ use crate::{api::Api, manifests};
 
 /// Every acknowledged write by its revision: the name of what was written.
 pub type Acknowledged = BTreeMap<Revision, String>;
-
-/// Ends the clients that share it after what they are at.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Ends them.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether they are to end.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Creates records until told to stop.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ mod read;
 mod secret;
 mod snapshot;
 mod token;
+mod verify;
 mod write;
 
 use std::{path::PathBuf, time::Duration};
@@ -36,6 +37,7 @@ pub use self::{
     secret::{CreateSecret, Secrets},
     snapshot::{RestoreSnapshot, Snapshot},
     token::{CreateToken, RevokeSubject, RevokeToken, Tokens},
+    verify::{Faults, Verify},
     write::{Apply, Cascade, Delete, DryRun, Patch, Txn, Whole},
 };
 use crate::failure::EXIT_CODES;
@@ -129,6 +131,8 @@ pub enum Command {
     Logout,
     /// Put load on the cluster and show what it makes of it
     Bench(Bench),
+    /// Check from outside that the cluster keeps its promises
+    Verify(Verify),
     /// The clusters that you work with
     #[command(subcommand)]
     Context(Context),

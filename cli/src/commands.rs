@@ -34,12 +34,13 @@ mod snapshot;
 mod target;
 mod token;
 mod txn;
+mod verify;
 mod version;
 mod watch;
 
 /// Carries out a command line. Ctrl-C ends it, but for those that have to clean up first.
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    if matches!(cli.command, Command::Dev(_) | Command::Bench(_)) {
+    if matches!(cli.command, Command::Dev(_) | Command::Bench(_) | Command::Verify(_)) {
         return Box::pin(dispatch(cli)).await;
     }
     tokio::select! {
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(&args, global).await,
         Command::Logout => login::logout(global).await,
         Command::Bench(args) => bench::run(args, global).await,
+        Command::Verify(args) => verify::run(&args, global).await,
         Command::Auth(args) => auth::run(args, global).await,
         Command::Audit(args) => audit::run(args, global).await,
         Command::Policy(args) => policy::run(args),

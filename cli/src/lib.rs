@@ -8,6 +8,7 @@ pub mod context;
 pub mod dev;
 pub mod failure;
 pub mod login;
+pub mod metric_definitions;
 pub mod output;
 pub mod provision;
 pub mod session;

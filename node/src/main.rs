@@ -8,6 +8,7 @@ use std::{
 };
 
 use boss_base::{
+    bugs,
     clock::SystemClock,
     telemetry,
     tls::{Identity, renewal},
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
             return args.nth(1).map_or(ExitCode::from(EXIT_BAD_CONFIG), |dir| monitor::run(&PathBuf::from(dir)));
         }
         _ => {}
+    }
+    if let Err(refused) = bugs::check() {
+        return refuse(&[refused.to_string()]);
     }
     let start = match prepare(&Args::parse()) {
         Ok(start) => start,

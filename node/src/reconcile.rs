@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use boss_base::bugs::{self, Bug};
 use boss_proto::ids::Uid;
 
 use crate::sandbox::lifecycle::Phase;
@@ -55,6 +56,7 @@ fn for_wanted(uid: &Uid, wanted: Wanted, phase: Option<Phase>) -> Option<Action>
         // Ended here before, and its folder is lost or the node was made anew: it does not run twice.
         (None, false) if wanted.terminal => None,
         (None | Some(Phase::Waiting), false) => Some(Action::Begin(uid.clone())),
+        (Some(Phase::Running), true) if bugs::on(Bug::OrphanSandbox) => Some(Action::Release(uid.clone())),
         (Some(phase), true) if !phase.is_leaving() => Some(Action::Stop(uid.clone())),
         _ => None,
     }

@@ -7,6 +7,7 @@ use boss_base::clock::Clock;
 use openraft::Raft;
 
 use crate::{
+    bugs::{self, Bug},
     config::Limits,
     log::Log,
     metric_definitions::SNAPSHOTS_TRIGGERED,
@@ -89,7 +90,8 @@ impl Compaction {
     /// The snapshot is fsynced; what a server that was away may still need stays.
     async fn purge(&self, snapshot: Option<u64>) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
         let Some(snapshot) = snapshot else { return Ok(()) };
-        match self.log.purge_bound(snapshot, self.limits.keep_entries, self.limits.keep_bytes) {
+        let keep_entries = if bugs::on(Bug::PurgeBeforeSnapshot) { 0 } else { self.limits.keep_entries };
+        match self.log.purge_bound(snapshot, keep_entries, self.limits.keep_bytes) {
             Some(upto) => self.raft.trigger().purge_log(upto).await,
             None => Ok(()),
         }

@@ -14,6 +14,7 @@ pub mod backup;
 pub mod config;
 pub mod types;
 
+mod bugs;
 mod compaction;
 pub mod disk;
 mod failpoints;

@@ -29,12 +29,12 @@ use boss_raft::{
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
+use self::{reading::Desk, record::Item, writer::Writer};
 pub use self::{
     reading::{LAST_MAX, Query, READERS_MAX, Records},
     record::Call,
     subject::Subject,
 };
-use self::{reading::Desk, record::Item, writer::Writer};
 use crate::metric_definitions as metric;
 
 /// Records that wait for the disk: a second of many, at some hundred bytes each.

@@ -4,7 +4,7 @@
 
 use std::{error::Error, io::Write, process::ExitCode, sync::Arc};
 
-use boss_base::{clock::SystemClock, open_files, signals, tasks::Tasks, telemetry};
+use boss_base::{bugs, clock::SystemClock, open_files, signals, tasks::Tasks, telemetry};
 use boss_proto::limits::CONNECTIONS_MAX;
 use boss_server::{
     app::{App, Environment, RunError},
@@ -25,6 +25,9 @@ const EXPELLED: u8 = 3;
 const RESTART: u8 = 4;
 
 fn main() -> ExitCode {
+    if let Err(refused) = bugs::check() {
+        return last_words([format!("boss-server: {refused}")], MISCONFIGURED);
+    }
     let config = match Config::load(&Args::parse()) {
         Ok(config) => config,
         Err(problems) => {

@@ -136,7 +136,8 @@ fn a_reader_beside_the_writer_gets_every_line_once_over_files() {
         journal.append([format!("{{\"round\":{round}}}").as_str()].into_iter()).unwrap();
         read.extend(reader.read(1 << 20).unwrap());
     }
-    let text: String = paths(directory.path()).unwrap().iter().map(|(_, path)| fs::read_to_string(path).unwrap()).collect();
+    let text: String =
+        paths(directory.path()).unwrap().iter().map(|(_, path)| fs::read_to_string(path).unwrap()).collect();
     assert_eq!(read, text.lines().collect::<Vec<_>>());
     let mut later = Reader::after(directory.path().to_owned(), 28);
     assert_eq!(later.read(1 << 20).unwrap(), read[28..]);

@@ -5,9 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use boss_base::clock::{Clock, SystemClock};
 use boss_chaos_tests::{
+    bugs,
     nemesis::Family,
-    net,
-    sprint::{self, Options, Outcome},
+    net, report,
+    sprint::{self, Options, Outcome, Work, shrinking},
 };
 use clap::{Args, Parser, Subcommand};
 
@@ -26,6 +27,10 @@ enum What {
     Sprint(Sprint),
     /// Sprint after sprint, each with the next seed.
     Run(Run),
+    /// Leave faults and clients out of a bad sprint as long as it stays bad.
+    Shrink(Shrink),
+    /// Put each deliberate bug into a cluster, and show what finds it: `make bugs` builds what is needed.
+    Bugs(Bugs),
 }
 
 #[derive(Debug, Args)]
@@ -48,12 +53,30 @@ struct Sprint {
     /// Faults that may come, or none
     #[arg(long, value_delimiter = ',')]
     faults: Option<Vec<String>>,
+    /// Of the faults that come of these, only the ones of these numbers, from 0; or none
+    #[arg(long, value_delimiter = ',', value_name = "NUMBER")]
+    only_faults: Option<Vec<String>>,
+    /// What clients do: registers, set, pairs, pods [default: all]
+    #[arg(long, value_delimiter = ',')]
+    work: Option<Vec<String>>,
     /// Where the report goes
     #[arg(long, default_value = "chaos-reports", value_name = "FOLDER")]
     out: PathBuf,
     /// Keep it also when all is well
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Debug, Args)]
+struct Shrink {
+    #[command(flatten)]
+    sprint: Sprint,
+    /// Parts of the sprint that are tried
+    #[arg(long, default_value_t = 24)]
+    budget: usize,
+    /// How often each is, before it counts as good
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    tries: u8,
 }
 
 #[derive(Debug, Args)]
@@ -72,14 +95,27 @@ struct Run {
     fail_fast: bool,
 }
 
+#[derive(Debug, Args)]
+struct Bugs {
+    /// These only; may be repeated
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Do not look first that the same finds nothing where there is no bug
+    #[arg(long)]
+    no_control: bool,
+}
+
 fn main() -> ExitCode {
-    if let Some(why) = net::why_not() {
+    let arguments = Arguments::parse();
+    if let Some(why) = net::why_not().filter(|_| !matches!(arguments.what, What::Bugs(_))) {
         eprintln!("boss-chaos: {why}");
         return ExitCode::FAILURE;
     }
-    let done = match Arguments::parse().what {
+    let done = match arguments.what {
+        What::Bugs(bugs) => find_bugs(&bugs),
         What::Sprint(sprint) => one(&sprint),
         What::Run(run) => many(&run),
+        What::Shrink(wanted) => shrink(&wanted),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -92,12 +128,26 @@ fn main() -> ExitCode {
 }
 
 fn one(sprint: &Sprint) -> Result<bool, String> {
+    let options = options(sprint)?;
+    let outcome = sprint::run(&options, &sprint.out, sprint.keep).map_err(|error| error.to_string())?;
+    tell(&outcome, sprint.keep);
+    Ok(outcome.is_good())
+}
+
+fn options(sprint: &Sprint) -> Result<Options, String> {
     let drawn = Options::of_seed(sprint.seed);
     let families = match &sprint.faults {
         Some(names) => families(names)?,
         None => drawn.families,
     };
-    let options = Options {
+    let work = |name: &String| Work::named(name).ok_or_else(|| format!("unknown work {name:?}"));
+    let number = |text: &String| text.parse().map_err(|_| format!("--only-faults: {text:?} is no number"));
+    let faults = match &sprint.only_faults {
+        Some(names) if names == &["none"] => Some(Vec::new()),
+        Some(names) => Some(names.iter().map(number).collect::<Result<_, String>>()?),
+        None => None,
+    };
+    Ok(Options {
         seed: sprint.seed,
         servers: sprint.servers.map_or(drawn.servers, usize::from),
         nodes: sprint.nodes.map_or(drawn.nodes, usize::from),
@@ -107,29 +157,102 @@ fn one(sprint: &Sprint) -> Result<bool, String> {
             _ => "standard",
         },
         families,
+        faults,
+        work: match &sprint.work {
+            Some(names) => names.iter().map(work).collect::<Result<_, String>>()?,
+            None => drawn.work,
+        },
         duration: sprint.seconds.map_or(drawn.duration, Duration::from_secs),
+    })
+}
+
+fn shrink(wanted: &Shrink) -> Result<bool, String> {
+    let options = options(&wanted.sprint)?;
+    let tell = |part: &Options, bad: bool| {
+        println!("{}: {}", if bad { "still bad" } else { "good" }, part.command());
     };
-    let outcome = sprint::run(&options, &sprint.out, sprint.keep).map_err(|error| error.to_string())?;
-    tell(&outcome, sprint.keep);
-    Ok(outcome.is_good())
+    let effort = (wanted.budget, usize::from(wanted.tries));
+    let shrunk = shrinking::shrink(&options, &wanted.sprint.out, effort, &tell).map_err(|error| error.to_string())?;
+    match shrunk {
+        Some(shrunk) => {
+            let (left, all) = (shrunk.options.steps(), options.steps().len());
+            println!(
+                "{} breaks with {} of {all} faults, found in {} sprints:",
+                shrunk.promise,
+                left.len(),
+                shrunk.sprints
+            );
+            for step in left {
+                println!("  {} from {} to {} ms", step.fault, step.at_ms, step.until_ms);
+            }
+            println!("  again: {}", shrunk.options.command());
+        }
+        None => println!("nothing breaks: there is nothing to shrink"),
+    }
+    Ok(true)
 }
 
 fn many(run: &Run) -> Result<bool, String> {
     let until = SystemClock.monotonic() + Duration::from_secs(60 * run.minutes);
     let first = run.seed.unwrap_or_else(|| SystemClock.unix_seconds());
     let (mut good, mut all, mut answered) = (0_u32, 0_u32, 0);
+    let mut failovers = Vec::new();
     for seed in first.. {
         let outcome = sprint::run(&Options::of_seed(seed), &run.out, false).map_err(|error| error.to_string())?;
         tell(&outcome, false);
         all += 1;
         good += u32::from(outcome.is_good());
         answered += outcome.answered;
+        failovers.extend(outcome.failovers);
         if SystemClock.monotonic() >= until || (run.fail_fast && good < all) {
             break;
         }
     }
     println!("{good} of {all} sprints kept every promise; {answered} operations were answered");
+    for (kind, count, [median, slow]) in report::summary(&failovers) {
+        println!(
+            "{kind} of the leader, {count} times: the next write was acknowledged after {median:.2?}, at the 99th of 100 after {slow:.2?}"
+        );
+    }
     Ok(good == all)
+}
+
+fn find_bugs(wanted: &Bugs) -> Result<bool, String> {
+    let unknown = wanted.only.iter().find(|name| bugs::named(name).is_none());
+    if let Some(name) = unknown {
+        let known: Vec<&str> = bugs::ALL.iter().map(|known| known.name).collect();
+        return Err(format!("there is no bug {name:?}; there are {}", known.join(", ")));
+    }
+    println!("| bug | found by | with | after |\n|---|---|---|---|");
+    let mut all_found = true;
+    for known in
+        bugs::ALL.iter().filter(|known| wanted.only.is_empty() || wanted.only.iter().any(|name| name == known.name))
+    {
+        let control = (!wanted.no_control).then(|| bugs::find(known, false));
+        if let Some(control) = control.filter(|control| !control.is_good()) {
+            println!("| `{}` | NOTHING: the same fails without the bug, {:?} | | |", known.name, control.judged);
+            all_found = false;
+            continue;
+        }
+        let found = bugs::find(known, true);
+        let seconds = found.took.as_secs_f64();
+        match found.broken() {
+            Some(judged) => {
+                println!("| `{}` | {} | {} | {seconds:.1} s |", known.name, judged.promise, known.layer.name());
+                eprintln!("{}: {:?}", known.name, judged.verdict);
+            }
+            None => {
+                println!(
+                    "| `{}` | NOTHING: {:?} | {} | {seconds:.1} s |",
+                    known.name,
+                    found.judged,
+                    known.layer.name()
+                );
+                all_found = false;
+            }
+        }
+    }
+    Ok(all_found)
 }
 
 fn families(names: &[String]) -> Result<Vec<Family>, String> {

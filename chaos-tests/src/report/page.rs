@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use super::figures::{BUCKET_NS, Figures, Window};
+use super::{
+    Failover,
+    figures::{BUCKET_NS, Figures, Window},
+};
 use crate::{
     checkers::Verdict,
     history::FaultOutcome,
@@ -74,6 +77,7 @@ fn drawings(outcome: &Outcome, seen: &Seen) -> String {
     text += &latencies(&figures);
     text += &faults(&figures);
     text += &gaps(&figures);
+    text += &leaders(&outcome.failovers);
     text += "<h2>Servers at the end</h2><table><tr><th>server<th>applied<th>hash</tr>";
     for state in &seen.closing.states {
         let (server, applied, hash) = (state.server, state.applied, escape(&state.hash));
@@ -201,6 +205,14 @@ fn gaps(figures: &Figures) -> String {
     text + if figures.gaps.is_empty() { "</table><p>Never.</p>" } else { "</table>" }
 }
 
+fn leaders(failovers: &[Failover]) -> String {
+    let mut text = String::from("<h2>From a fault of the leader to the next acknowledged write</h2><table>");
+    for Failover { kind, took } in failovers {
+        write!(text, "<tr><td>{kind}</td><td>{:.2} s</td></tr>", took.as_secs_f64()).expect("text grows");
+    }
+    text + if failovers.is_empty() { "</table><p>There was none.</p>" } else { "</table>" }
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -224,9 +236,10 @@ mod tests {
             profile: "standard",
             families: vec![Family::Kill, Family::Pause],
             duration: Duration::from_secs(12),
+            ..Options::of_seed(42)
         };
         let judged = vec![Judged { promise: "registers are linearizable", verdict }];
-        Outcome { options, judged, answered: 1, folder: PathBuf::new() }
+        Outcome { options, judged, answered: 1, failovers: Vec::new(), folder: PathBuf::new() }
     }
 
     fn seen() -> Seen {

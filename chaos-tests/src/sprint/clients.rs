@@ -8,10 +8,11 @@ use std::{
 
 use futures_util::future::{LocalBoxFuture, join_all};
 
-use super::{CLIENT_HOSTS, Options};
+use super::{CLIENT_HOSTS, MEMBERS, Options, PAIRS, Work};
 use crate::{
     cluster::{Cluster, Doors},
     history::{Call, Recorder, Reply},
+    manifests::NAMESPACE,
     net::{Host, in_place},
     workload::{
         Stop,
@@ -23,13 +24,14 @@ use crate::{
 };
 
 /// Of each host.
-const REGISTER_CLIENTS: u64 = 3;
+const REGISTER_CLIENTS: u64 = 8;
 /// Few, so that clients meet.
-const REGISTERS: usize = 5;
+const REGISTERS: usize = 12;
 
 /// What one host works with.
 struct Desk {
     seed: u64,
+    work: Vec<Work>,
     doors: Doors,
     recorder: Arc<Recorder>,
     stop: Stop,
@@ -50,6 +52,7 @@ pub(super) fn start(
         let place = network.place(Host::client(number)).expect("it was made with so many");
         let host = Desk {
             seed: options.seed.wrapping_add(1_000 * (number as u64 + 1)),
+            work: options.work.clone(),
             doors: cluster.doors(),
             recorder: recorder.clone(),
             stop: stop.clone(),
@@ -65,19 +68,24 @@ pub(super) fn start(
 async fn run(host: &Desk) {
     let servers = host.doors.open();
     let Desk { recorder, stop, .. } = host;
-    let registers = Registers::new(recorder.clone(), REGISTERS, stop.clone());
-    let members = Members::new(recorder.clone(), stop.clone());
-    let pairs = Pairs::new(recorder.clone(), stop.clone());
+    let registers = Registers::new(recorder.clone(), NAMESPACE, REGISTERS, stop.clone());
+    let members = Members::new(recorder.clone(), MEMBERS, stop.clone());
+    let pairs = Pairs::new(recorder.clone(), PAIRS, stop.clone());
     let pods = host.locks.as_ref().map(|locks| Pods::new(recorder.clone(), stop.clone(), locks));
     let pods = pods.transpose().expect("the folder of the run is ours");
     let mut all: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
-    for client in 0..REGISTER_CLIENTS {
-        all.push(Box::pin(registers.run(host.seed.wrapping_add(client), &servers)));
-    }
-    all.push(Box::pin(members.run(host.seed.wrapping_add(100), &servers)));
-    all.push(Box::pin(pairs.run(host.seed.wrapping_add(200), &servers)));
-    if let Some(pods) = &pods {
-        all.push(Box::pin(pods.run(host.seed.wrapping_add(300), &servers)));
+    for work in &host.work {
+        match (work, &pods) {
+            (Work::Registers, _) => {
+                for client in 0..REGISTER_CLIENTS {
+                    all.push(Box::pin(registers.run(host.seed.wrapping_add(client), &servers)));
+                }
+            }
+            (Work::Set, _) => all.push(Box::pin(members.run(host.seed.wrapping_add(100), &servers))),
+            (Work::Pairs, _) => all.push(Box::pin(pairs.run(host.seed.wrapping_add(200), &servers))),
+            (Work::Pods, Some(pods)) => all.push(Box::pin(pods.run(host.seed.wrapping_add(300), &servers))),
+            (Work::Pods, None) => {}
+        }
     }
     join_all(all).await;
 }
@@ -86,7 +94,7 @@ async fn run(host: &Desk) {
 pub(super) async fn list_everywhere(cluster: &Cluster, recorder: &Recorder) {
     for id in cluster.running_servers() {
         let invocation = recorder.call(recorder.process(), Call::List);
-        match members::members(&cluster.admin_at(id)).await {
+        match members::members(&cluster.admin_at(id), MEMBERS).await {
             Ok((names, revision)) => invocation.reply(Reply::Members { revision, names }),
             Err(status) => invocation.fail(status.to_string()),
         }

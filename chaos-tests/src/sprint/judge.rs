@@ -2,8 +2,8 @@
 
 use super::{Bindings, Closing, Judged, Options, Watches};
 use crate::{
-    checkers::{self, Verdict, coverage},
-    history::{Event, What, calls, operations},
+    checkers::{self, Verdict, coverage, judged},
+    history::{Event, What},
     nemesis::Step,
     sample::Sample,
 };
@@ -39,19 +39,8 @@ impl Seen {
 /// The judgement of everything.
 #[must_use]
 pub(super) fn all(options: &Options, seen: &Seen) -> Vec<Judged> {
-    let mut judged = Vec::new();
+    let mut judged = judged::of_clients(&seen.events, &seen.watches);
     let mut say = |promise, verdict| judged.push(Judged { promise, verdict });
-    let (operations, calls) = match (operations(&seen.events), calls(&seen.events)) {
-        (Ok(operations), Ok(calls)) => (operations, calls),
-        (Err(bad), _) | (_, Err(bad)) => {
-            say("the history has its form", Verdict::Unknown(bad.to_string()));
-            return judged;
-        }
-    };
-    say("registers are linearizable", checkers::linearizable(&operations));
-    say("watches are ordered, unique and complete", watches(&operations, &seen.watches));
-    say("sets are complete, and retries done once", checkers::sets::check(&calls));
-    say("transactions are whole and alone", checkers::pairs::check(&calls));
     say("a term has one leader", checkers::terms::check(&seen.samples));
     say("equal states at equal indexes", checkers::states::check(&seen.closing.states, options.servers));
     if options.nodes > 0 {
@@ -73,22 +62,6 @@ fn coverage(options: &Options, seen: &Seen, wanted: coverage::Wanted) -> Verdict
         return Verdict::Unknown("there was room for no fault".to_owned());
     }
     coverage::count(&seen.events).judge(wanted)
-}
-
-fn watches(operations: &[crate::history::Operation], watches: &Watches) -> Verdict {
-    let mut whole = Vec::new();
-    for watch in watches {
-        match watch {
-            Ok(told) => whole.push(told),
-            Err(problem) => return checkers::broken(problem.clone()),
-        }
-    }
-    let each = whole.iter().try_for_each(|told| checkers::watches::check(operations, told));
-    let agree = whole.windows(2).try_for_each(|pair| checkers::watches::agree(pair[0], pair[1]));
-    match each.and(agree) {
-        Ok(()) => Verdict::Valid,
-        Err(problem) => checkers::broken(problem.to_string()),
-    }
 }
 
 fn back(closing: &Closing) -> Verdict {

@@ -84,6 +84,7 @@ impl Pods {
         match insist(random, servers, ask).await {
             Ok(revision) => invocation.reply(Reply::Done { revision }),
             Err(Failed::Nothing(why)) => invocation.fail(why),
+            Err(Failed::Refused(why)) => invocation.refused(why),
             Err(Failed::Unknown(why)) => {
                 invocation.info(why);
                 return false;

@@ -8,7 +8,7 @@ use boss_chaos_tests::{
     checkers::{coverage, generate::Random, linearizable, watches},
     cluster::{Cluster, Spec, or_fail},
     history::{FaultOutcome, Recorder, operations},
-    manifests::record,
+    manifests::{NAMESPACE, record},
     wait,
     workload::{Stop, following, register::Registers},
 };
@@ -44,14 +44,14 @@ async fn answers_are_linearizable_and_watches_complete_while_leaders_are_killed_
     let path = cluster.folder().join("history.jsonl");
     let recorder = Arc::new(Recorder::create(&path).expect("the run's folder can be written"));
     let stop = Stop::default();
-    let registers = Registers::new(recorder.clone(), KEYS, stop.clone());
+    let registers = Registers::new(recorder.clone(), NAMESPACE, KEYS, stop.clone());
     let start = cluster.admin().create(record("start", "x")).await.expect("the cluster works").revision;
     let servers: Vec<Api> = cluster.server_ids().map(|id| cluster.admin_at(id)).collect();
     let watchers: Vec<Client> = cluster.server_ids().map(|id| cluster.client(id)).collect();
 
     let last = cluster.client(1);
     let clients = join_all((0..CLIENTS).map(|client| registers.run(seed.wrapping_add(client), &servers)));
-    let told = join_all(watchers.iter().map(|client| following::registers(client, start, END)));
+    let told = join_all(watchers.iter().map(|client| following::registers(client, NAMESPACE, start, END)));
     let disturb = async {
         progress(&registers, QUIET).await;
         for fault in shuffled(seed) {

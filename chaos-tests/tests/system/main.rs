@@ -30,8 +30,10 @@ mod bad_manifests;
 mod certificates;
 
 mod bossctl;
+mod bugs;
 mod by_hand;
 mod dev_cluster;
 mod examples;
+mod verify;
 
 mod harness;

@@ -90,7 +90,9 @@ fn collect(namespace: &str, container: &v1::Container, found: &Found) -> Result<
 
 fn one(from: &EnvVarSource) -> Option<Reference<'_>> {
     match (&from.secret_key_ref, &from.config_map_key_ref) {
-        (Some(it), _) => Some(Reference { kind: Kind::Secret, name: &it.name, key: Some(&it.key), optional: it.optional }),
+        (Some(it), _) => {
+            Some(Reference { kind: Kind::Secret, name: &it.name, key: Some(&it.key), optional: it.optional })
+        }
         (None, Some(it)) => {
             Some(Reference { kind: Kind::ConfigMap, name: &it.name, key: Some(&it.key), optional: it.optional })
         }

@@ -21,7 +21,10 @@ fn found() -> Found {
         Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), Bytes::from_static(value))).collect())
     };
     [
-        (Key::new(Kind::Secret, "n", "s"), content(&[("token", CANARY.as_bytes()), ("raw", b"\xff"), ("zero", b"a\0b")])),
+        (
+            Key::new(Kind::Secret, "n", "s"),
+            content(&[("token", CANARY.as_bytes()), ("raw", b"\xff"), ("zero", b"a\0b")]),
+        ),
         (Key::new(Kind::ConfigMap, "n", "m"), content(&[("A", b"1"), ("app.conf", b"x"), ("B", b"2")])),
         (Key::new(Kind::Secret, "n", "gone"), None),
     ]

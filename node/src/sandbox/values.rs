@@ -77,7 +77,10 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        [("A", "canary-1"), ("B", "line\n\"two\"\u{1}")].map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+        [("A", "canary-1"), ("B", "line\n\"two\"\u{1}")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect()
     }
 
     #[test]

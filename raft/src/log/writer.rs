@@ -20,6 +20,7 @@ use super::{
     segment::{self, Owner, Segment},
 };
 use crate::{
+    bugs::{self, Bug},
     disk::{self, Room},
     failpoints::failpoint,
     metric_definitions::{LOG_BATCH_RECORDS, LOG_BYTES_WRITTEN, LOG_SYNC_SECONDS},
@@ -31,6 +32,9 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Size of a segment while the disk is full: room for thousands of votes, and the reserve for hundreds of such files.
 const SCARCE_SEGMENT_BYTES: u64 = 256 << 10;
+
+/// How far answers are ahead of the disk when [`Bug::AckBeforeFsync`] is at work.
+const ACK_AHEAD: std::time::Duration = std::time::Duration::from_millis(30);
 
 /// The disk, so that tests can break it.
 pub trait Disk: Send + 'static {
@@ -174,7 +178,9 @@ impl<D: Disk> Writer<D> {
                 self.batch.answers.push(Answer::Flushed(callback));
             }
             Job::Vote(vote, done) => {
-                self.add_record(&Record::Vote(vote))?;
+                if !bugs::on(Bug::VoteNotKept) {
+                    self.add_record(&Record::Vote(vote))?;
+                }
                 self.batch.answers.push(Answer::Done(done));
             }
             Job::Truncate(keep) => self.add_record(&Record::Truncated(keep))?,
@@ -274,6 +280,11 @@ impl<D: Disk> Writer<D> {
         let committed = self.shared.index().committed;
         if committed != self.written.committed && self.segment.is_some() {
             self.add_record(&Record::Committed(committed))?;
+        }
+        if bugs::on(Bug::AckBeforeFsync) {
+            self.batch.answers.drain(..).for_each(|answer| answer.send(Ok(())));
+            // A kill of the process loses nothing that was written: what it is to lose must wait.
+            std::thread::park_timeout(ACK_AHEAD);
         }
         self.write_batch()?;
         if std::mem::take(&mut self.batch.purged) {

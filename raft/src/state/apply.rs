@@ -21,6 +21,7 @@ use super::{
     registry::{Change, State, View},
     requests::{Effect, EffectKind, RequestKey},
 };
+use crate::bugs::{self, Bug};
 
 /// Place of an entry in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +97,8 @@ fn apply_one(state: &mut State, at: Position, operation: &Operation, changes: &m
 /// Everything in one revision: readers see all of it or nothing, since views are published between entries only.
 fn apply_txn(state: &mut State, operation: &Operation, plan: Plan, changes: &mut Vec<Change>) -> Outcome {
     let before = state.registry.revision;
-    let steps = plan.steps.into_iter().map(|step| match step {
+    let done = if bugs::on(Bug::HalfTxn) { 1 } else { plan.steps.len() };
+    let steps = plan.steps.into_iter().take(done).map(|step| match step {
         Step::Done(part) => part,
         Step::Put(record, answer) => {
             let record = Arc::new(record);

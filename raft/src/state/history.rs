@@ -11,6 +11,7 @@ use boss_proto::{
 use rpds::HashTrieMapSync;
 
 use super::{digest::Digest, limits::Limits, record::Record, tail::Tail};
+use crate::bugs::{self, Bug};
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +203,7 @@ impl History {
         max: usize,
         current: Revision,
     ) -> Result<Found, Expired> {
-        if revision < self.floor {
+        if revision < self.floor && !bugs::on(Bug::ExpiredSwallowed) {
             return Err(Expired { current });
         }
         let all = Found { events: Vec::new(), position: current.max(revision), more: false };
@@ -283,7 +284,8 @@ impl History {
     fn remove_oldest(&mut self) -> Option<Arc<Event>> {
         let oldest = self.all.pop()?;
         self.bytes -= oldest.bytes();
-        self.floor = oldest.revision;
+        let reaches_back = if bugs::on(Bug::LostAtCompaction) { 2 } else { 0 };
+        self.floor = Revision(oldest.revision.0.saturating_sub(reaches_back));
         edit(&mut self.by_kind, oldest.key().kind, |events| events.pop());
         for node in oldest.nodes() {
             edit(&mut self.by_node, node, |events| events.pop());

@@ -12,6 +12,7 @@ use boss_proto::{
 use rpds::HashTrieMapSync;
 
 use super::{digest::Digest, limits::Limits, tail::Tail};
+use crate::bugs::{self, Bug};
 
 /// A request id within its caller's uid, hashed: ids of different callers never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,13 +144,16 @@ impl Requests {
     pub(super) fn evict(&mut self, now_ms: u64, limits: &Limits) -> Option<(RequestKey, Arc<Effect>)> {
         let key = *self.order.first()?;
         let effect = self.effects.get(&key)?.clone();
-        let too_old = effect.time_ms.saturating_add(limits.request_age_max_ms) < now_ms;
+        let age_max_ms = if bugs::on(Bug::RequestForgotten) { 1_000 } else { limits.request_age_max_ms };
+        let too_old = effect.time_ms.saturating_add(age_max_ms) < now_ms;
         if !too_old && self.order.len() <= limits.requests_max {
             return None;
         }
         self.order.pop();
         self.effects.remove_mut(&key);
-        self.floor = effect.revision;
+        if !bugs::on(Bug::RequestForgotten) {
+            self.floor = effect.revision;
+        }
         Some((key, effect))
     }
 }

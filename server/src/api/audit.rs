@@ -67,11 +67,8 @@ impl AuditService {
         let Some(lines) = lines.map_err(unreadable)? else { return Ok(None) };
         self.check(identity)?;
         let chain = self.audit.state().unwrap_or_default().chain;
-        let message = |lines: &[String]| ReadAuditResponse {
-            server_id: self.id.0,
-            chain: chain.clone(),
-            lines: lines.to_vec(),
-        };
+        let message =
+            |lines: &[String]| ReadAuditResponse { server_id: self.id.0, chain: chain.clone(), lines: lines.to_vec() };
         Ok(Some(lines.chunks(LINES_AT_ONCE).map(message).collect()))
     }
 }

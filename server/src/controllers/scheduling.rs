@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use boss_base::clock::Clock;
+use boss_base::{
+    bugs::{self, Bug},
+    clock::Clock,
+};
 use boss_proto::{
     ids::NodeName,
     intent::{PodPhase, Reason},
@@ -125,6 +128,10 @@ impl Model {
         view.list(Kind::Node, None).for_each(|node| model.cluster.set_node(node.clone()));
         view.list(Kind::Pod, None).for_each(|pod| {
             model.set_pod(pod);
+            if bugs::on(Bug::DoubleBind) && pod.bound_to().is_some() {
+                model.cluster.remove_pod(&pod.key);
+                model.queue.push(pod.clone());
+            }
         });
         model
     }

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use boss_base::cached;
+use boss_base::{
+    bugs::{self, Bug},
+    cached,
+};
 use boss_proto::{
     ids::{NodeName, Revision},
     kind::Kind,
@@ -88,7 +91,7 @@ impl Reads {
         };
         rights.check(&view, &query.selector)?;
         let floor = view.history().floor();
-        if let Some(from) = query.from.filter(|from| *from < floor) {
+        if let Some(from) = query.from.filter(|from| *from < floor && !bugs::on(Bug::ExpiredSwallowed)) {
             tracing::debug!(%from, %floor, "watch begins before the history");
             return Err(Error::Expired { current: view.revision() });
         }
@@ -206,7 +209,8 @@ impl Watch {
 
     fn look_around(&mut self) -> Result<(), Error> {
         self.check(&self.shared.raft.view())?;
-        let revision = self.watcher.position();
+        let ahead = if bugs::on(Bug::BookmarkAhead) { 16 } else { 0 };
+        let revision = Revision(self.watcher.position().0 + ahead);
         if revision > self.told {
             self.pending.push_back(Delivery::Bookmark { revision, initial_list_end: false });
         }

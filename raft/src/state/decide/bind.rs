@@ -10,10 +10,13 @@ use boss_proto::{
 };
 
 use super::{Answer, Case, Refused, Verdict, fields, invalid, uid_mismatch};
-use crate::state::{
-    annotations, feasible,
-    outcome::{Outcome, Rejection},
-    record::Record,
+use crate::{
+    bugs::{self, Bug},
+    state::{
+        annotations, feasible,
+        outcome::{Outcome, Rejection},
+        record::Record,
+    },
 };
 
 pub(super) fn decide(case: &Case<'_>, bind: &Bind) -> Refused<Verdict> {
@@ -33,7 +36,7 @@ fn check_pod<'r>(stored: &'r Record, bind: &Bind) -> Refused<&'r PodSpec> {
     if bind.pod_uid != stored.metadata().uid {
         return Err(uid_mismatch(stored));
     }
-    if let Some(node) = stored.bound_to() {
+    if let Some(node) = stored.bound_to().filter(|_| !bugs::on(Bug::DoubleBind)) {
         return Err(Outcome::Rejected(Rejection::AlreadyBound { node }));
     }
     if stored.is_terminating() {

@@ -9,11 +9,14 @@ use boss_proto::{
 };
 
 use super::{Answer, Case, Refused, Verdict, fields, invalid};
-use crate::state::{
-    annotations,
-    outcome::{Outcome, Rejection},
-    rbac::SERVERS_GROUP,
-    registry::Registry,
+use crate::{
+    bugs::{self, Bug},
+    state::{
+        annotations,
+        outcome::{Outcome, Rejection},
+        rbac::SERVERS_GROUP,
+        registry::Registry,
+    },
 };
 
 pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
@@ -29,7 +32,8 @@ pub(super) fn decide(case: &Case<'_>, create: &Create) -> Refused<Verdict> {
             return Err(invalid("metadata.uid", "is empty", "the leader sets it before it proposes"));
         }
         metadata.generation = 1;
-        metadata.creation_timestamp = Some(fields::timestamp(case.registry.time_ms()));
+        let here_ms = u64::from(bugs::on(Bug::StateDiffers));
+        metadata.creation_timestamp = Some(fields::timestamp(case.registry.time_ms() + here_ms));
         metadata.deletion_timestamp = None;
         metadata.annotations.retain(|key, _| !annotations::OWNED.contains(&&**key));
     }

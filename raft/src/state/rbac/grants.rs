@@ -7,7 +7,10 @@ use boss_proto::{key::Key, kind::Kind, raft::v1::Caller, v1};
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use super::{Attributes, Held, roles::Roles, rules::Rule, service_account_username, table::Table};
-use crate::state::record::Record;
+use crate::{
+    bugs::{self, Bug},
+    state::record::Record,
+};
 
 /// A subject as bindings name it. A service account is the user of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,8 @@ impl Place {
     fn changed(&self, change: impl FnOnce(&mut RedBlackTreeMapSync<String, Grant>)) -> Self {
         let mut grants = self.grants.clone();
         change(&mut grants);
-        Self { grants, table: ArcSwapOption::empty() }
+        let old = self.table.load_full().filter(|_| bugs::on(Bug::StaleRights));
+        Self { grants, table: ArcSwapOption::new(old) }
     }
 }
 

@@ -13,7 +13,11 @@ use std::{
 use boss_base::files;
 
 use super::SnapshotFile;
-use crate::{failpoints::failpoint, types::LogId};
+use crate::{
+    bugs::{self, Bug},
+    failpoints::failpoint,
+    types::LogId,
+};
 
 /// The newest, and one more in case that a transfer of it is under way or the newest cannot be read.
 const KEPT: usize = 2;
@@ -57,6 +61,9 @@ impl Directory {
             let temporary = self.temporary();
             fs::copy(written, &temporary)?;
             return self.adopt(&temporary, log_id);
+        }
+        if bugs::on(Bug::PurgeBeforeSnapshot) {
+            return SnapshotFile::at(written.to_owned());
         }
         File::open(written)?.sync_all()?;
         failpoint!("snapshot.synced");

@@ -54,7 +54,8 @@ fn only_the_agent_says_that_a_sandbox_is_gone() {
 
 #[test]
 fn an_agent_makes_no_transactions_whatever_they_read_or_write() {
-    let key = |kind: &str, name: &str| v1::ObjectKey { kind: kind.into(), namespace: "default".into(), name: name.into() };
+    let key =
+        |kind: &str, name: &str| v1::ObjectKey { kind: kind.into(), namespace: "default".into(), name: name.into() };
     let get = |key| v1::txn_operation::Operation::Get(v1::GetRequest { key: Some(key), ..Default::default() });
     let exists = |key| v1::Compare { key: Some(key), condition: Some(v1::compare::Condition::Exists(true)) };
     let of = |operation| v1::TxnOperation { operation: Some(operation) };

@@ -60,11 +60,7 @@ fn no_way_of_writing_gives_more() {
     let update = v1::UpdateRequest { object: Some(pod("theirs")), ..Default::default() };
     let key = Some(v1::ObjectKey { kind: "Pod".into(), namespace: "default".into(), name: "given".into() });
     let patch = |text: &str| {
-        Write::Patch(v1::PatchRequest {
-            key: key.clone(),
-            merge_patch: text.to_owned().into(),
-            ..Default::default()
-        })
+        Write::Patch(v1::PatchRequest { key: key.clone(), merge_patch: text.to_owned().into(), ..Default::default() })
     };
     let manifest = |name: &str| {
         let mut object = pod(name);
@@ -89,7 +85,9 @@ fn no_way_of_writing_gives_more() {
         txn(v1::txn_operation::Operation::Update(update.clone())),
         Write::Create(create),
         Write::Update(update),
-        patch(r#"{"spec":{"containers":[{"name":"main","command":["env"],"envFrom":[{"secretRef":{"name":"theirs"}}]}]}}"#),
+        patch(
+            r#"{"spec":{"containers":[{"name":"main","command":["env"],"envFrom":[{"secretRef":{"name":"theirs"}}]}]}}"#,
+        ),
         manifest("new"),
         manifest("given"),
     ];

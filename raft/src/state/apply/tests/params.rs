@@ -78,7 +78,8 @@ fn a_state_that_was_loaded_moves_as_the_one_that_was_not() {
     for row in rows(&cluster.state) {
         loader.row(&row.key, row.value.unwrap()).unwrap();
     }
-    let mut loaded = Cluster { state: loader.finish().unwrap(), index: cluster.index, now_ms: cluster.now_ms, log: vec![] };
+    let mut loaded =
+        Cluster { state: loader.finish().unwrap(), index: cluster.index, now_ms: cluster.now_ms, log: vec![] };
     for each in [&mut cluster, &mut loaded] {
         let change = |cluster: &mut Cluster| drop(cluster.must(servers(), create(map("default", "own", "1"))));
         assert!(moves(each, "p", change));

@@ -13,7 +13,7 @@ use std::{
 
 use boss_base::clock::{Clock, SystemClock};
 
-use super::{Action, Answer, Call, Event, FaultOutcome, Process, Reply, What};
+use super::{Action, Answer, Call, Event, FaultOutcome, Process, REFUSED, Reply, What};
 
 /// Records events of many clients. The time of an event is taken under the same lock that orders the lines.
 pub struct Recorder {
@@ -26,7 +26,8 @@ pub struct Recorder {
 
 struct Written {
     events: Vec<Event>,
-    file: BufWriter<File>,
+    /// None for a history that is kept in memory only.
+    file: Option<BufWriter<File>>,
 }
 
 /// An operation under way. Dropped without an end, as when its client is cancelled, it counts as unknown.
@@ -39,14 +40,23 @@ pub struct Invocation<'a> {
 impl Recorder {
     /// Records to a new file.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let written = Written { events: Vec::new(), file: BufWriter::new(File::create_new(path)?) };
-        Ok(Self {
+        Ok(Self::new(Some(BufWriter::new(File::create_new(path)?))))
+    }
+
+    /// Records to no file.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::new(None)
+    }
+
+    fn new(file: Option<BufWriter<File>>) -> Self {
+        Self {
             began: SystemClock.monotonic(),
             next_process: AtomicU64::new(1),
             next_value: AtomicU64::new(1),
             answered: AtomicUsize::new(0),
-            written: Mutex::new(written),
-        })
+            written: Mutex::new(Written { events: Vec::new(), file }),
+        }
     }
 
     /// A client that did not exist before.
@@ -98,7 +108,9 @@ impl Recorder {
     /// Everything so far; what was written to the file is complete then.
     pub fn events(&self) -> io::Result<Vec<Event>> {
         let mut written = self.written();
-        written.file.flush()?;
+        if let Some(file) = &mut written.file {
+            file.flush()?;
+        }
         Ok(written.events.clone())
     }
 
@@ -106,8 +118,10 @@ impl Recorder {
         let mut written = self.written();
         let at_ns = SystemClock.monotonic().saturating_sub(self.began).as_nanos();
         let event = Event { at_ns: u64::try_from(at_ns).unwrap_or(u64::MAX), process, what };
-        let line = serde_json::to_string(&event).expect("an event is plain data");
-        writeln!(written.file, "{line}").unwrap_or_else(|error| panic!("the history cannot be written: {error}"));
+        if let Some(file) = &mut written.file {
+            let line = serde_json::to_string(&event).expect("an event is plain data");
+            writeln!(file, "{line}").unwrap_or_else(|error| panic!("the history cannot be written: {error}"));
+        }
         written.events.push(event);
     }
 
@@ -130,6 +144,11 @@ impl Invocation<'_> {
     /// It certainly did nothing.
     pub fn fail(mut self, why: impl Into<String>) {
         self.end(What::Fail { why: why.into() });
+    }
+
+    /// It certainly did nothing, and no state of the object explains why.
+    pub fn refused(self, why: impl std::fmt::Display) {
+        self.fail(format!("{REFUSED}{why}"));
     }
 
     /// Nobody knows; the process must not be used again.

@@ -48,6 +48,9 @@ fn changes_chain(calls: &[Called]) -> Result<(), String> {
             (Some(revision), _) => done.entry(pair).or_default().push(Change { revision, from, value }),
             // By what it leaves: what it began from.
             (None, None) => drop(unknown.entry(pair).or_default().insert(value, from)),
+            (None, Some((_, reply @ (Reply::Absent | Reply::Exists)))) => {
+                return Err(format!("nobody removes or makes pairs, but pair {pair} was answered with {reply:?}"));
+            }
             (None, Some(_)) => {}
         }
     }

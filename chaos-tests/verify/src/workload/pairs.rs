@@ -14,11 +14,9 @@ use crate::{
     api::Api,
     checkers::generate::Random,
     history::{Call, Recorder, Reply},
-    manifests::{name_of, record},
+    records::{name_of, record},
 };
 
-/// Where the pairs are; nothing else is there.
-pub const NAMESPACE: &str = "chaos-pairs";
 /// Few, so that clients meet.
 pub const PAIRS: u64 = 3;
 
@@ -32,14 +30,15 @@ struct Half {
 /// Clients of all pairs.
 pub struct Pairs {
     recorder: Arc<Recorder>,
+    namespace: String,
     stop: Stop,
 }
 
-/// Makes all pairs, each with the value 0.
-pub async fn prepare(api: &Api) -> Result<(), Status> {
+/// Makes all pairs, each with the value 0. Their namespace must be there, and nothing else in it.
+pub async fn prepare(api: &Api, namespace: &str) -> Result<(), Status> {
     for pair in 0..PAIRS {
         for side in SIDES {
-            api.create(object(pair, side, 0)).await?;
+            api.create(object(namespace, pair, side, 0)).await?;
         }
     }
     Ok(())
@@ -51,24 +50,22 @@ fn name(pair: u64, side: &str) -> String {
     format!("pair-{pair}-{side}")
 }
 
-fn object(pair: u64, side: &str, value: u64) -> v1::ServiceAccount {
-    let mut object = record(&name(pair, side), &value.to_string());
-    object.metadata.get_or_insert_default().namespace = NAMESPACE.to_owned();
-    object
+fn object(namespace: &str, pair: u64, side: &str, value: u64) -> v1::ServiceAccount {
+    record(namespace, &name(pair, side), &value.to_string())
 }
 
 impl Pairs {
-    /// Pairs that nobody has touched.
+    /// Pairs that were prepared and that nobody has touched since.
     #[must_use]
-    pub fn new(recorder: Arc<Recorder>, stop: Stop) -> Self {
-        Self { recorder, stop }
+    pub fn new(recorder: Arc<Recorder>, namespace: &str, stop: Stop) -> Self {
+        Self { recorder, namespace: namespace.to_owned(), stop }
     }
 
     /// One client at a time; its choices come from the seed.
     pub async fn run(&self, seed: u64, servers: &[Api]) {
         let mut random = Random(seed);
         let mut process = self.recorder.process();
-        while !self.stop.is_set() {
+        while self.stop.turn().await {
             let api = &servers[random.below(servers.len())];
             let Some(halves) = self.look(process, api).await else {
                 tokio::task::yield_now().await;
@@ -84,7 +81,7 @@ impl Pairs {
 
     async fn look(&self, process: u64, api: &Api) -> Option<Vec<Half>> {
         let invocation = self.recorder.call(process, Call::Look);
-        match timeout(PATIENCE, api.list::<v1::ServiceAccount>(NAMESPACE)).await {
+        match timeout(PATIENCE, api.list::<v1::ServiceAccount>(&self.namespace)).await {
             Ok(Ok((objects, revision))) => {
                 let halves = halves(&objects);
                 let values = halves.chunks(2).map(|pair| (pair[0].value, pair[1].value)).collect();
@@ -106,7 +103,7 @@ impl Pairs {
     async fn set(&self, process: u64, api: &Api, pair: u64, seen: Option<&[Half]>) -> bool {
         let Some([left, right]) = seen else { return true };
         let value = self.recorder.value();
-        let (compare, success) = transaction(pair, [left.revision, right.revision], value);
+        let (compare, success) = transaction(&self.namespace, pair, [left.revision, right.revision], value);
         let invocation = self.recorder.call(process, Call::Set { pair, from: left.value, value });
         match timeout(PATIENCE, api.txn(compare, success)).await {
             Ok(Ok(answer)) if answer.succeeded => invocation.reply(Reply::Done { revision: answer.revision }),
@@ -117,8 +114,11 @@ impl Pairs {
                     invocation.info(why);
                     return false;
                 }
+                Failed::Refused(why) => invocation.refused(why),
                 Failed::Conflict { .. } => invocation.reply(Reply::Changed),
-                told @ (Failed::Absent | Failed::Exists { .. }) => panic!("nobody removes or makes pairs: {told:?}"),
+                // Nobody removes or makes pairs: the judge will say so.
+                Failed::Absent => invocation.reply(Reply::Absent),
+                Failed::Exists { .. } => invocation.reply(Reply::Exists),
             },
             Err(_) => {
                 invocation.info("no answer");
@@ -142,10 +142,15 @@ fn halves(objects: &[v1::ServiceAccount]) -> Vec<Half> {
     found
 }
 
-fn transaction(pair: u64, revisions: [u64; 2], value: u64) -> (Vec<v1::Compare>, Vec<v1::TxnOperation>) {
+fn transaction(
+    namespace: &str,
+    pair: u64,
+    revisions: [u64; 2],
+    value: u64,
+) -> (Vec<v1::Compare>, Vec<v1::TxnOperation>) {
     let key = |side: &str| v1::ObjectKey {
         kind: Kind::ServiceAccount.to_string(),
-        namespace: NAMESPACE.to_owned(),
+        namespace: namespace.to_owned(),
         name: name(pair, side),
     };
     let compare = SIDES.iter().zip(revisions).map(|(side, revision)| v1::Compare {
@@ -153,7 +158,7 @@ fn transaction(pair: u64, revisions: [u64; 2], value: u64) -> (Vec<v1::Compare>,
         condition: Some(v1::compare::Condition::ResourceVersion(revision)),
     });
     let update = SIDES.iter().map(|side| {
-        let object = Some(object(pair, side, value).into_object());
+        let object = Some(object(namespace, pair, side, value).into_object());
         let update = v1::UpdateRequest { object, ..v1::UpdateRequest::default() };
         v1::TxnOperation { operation: Some(v1::txn_operation::Operation::Update(update)) }
     });

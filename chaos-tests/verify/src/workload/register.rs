@@ -18,18 +18,16 @@ use crate::{
     api::{Api, error_info},
     checkers::generate::{Random, choose},
     history::{Action, Answer, Recorder, Version},
-    manifests::record,
+    records::record,
 };
 
 /// A client changes its server about so often, and whenever one does not answer: else a server that hangs would soon
 /// have all clients.
 const OPERATIONS_AT_ONE_SERVER: usize = 16;
-/// Where the registers are.
-pub const NAMESPACE: &str = "default";
-
 /// Clients that go on until they are told to stop.
 pub struct Registers {
     recorder: Arc<Recorder>,
+    namespace: String,
     keys: usize,
     stop: Stop,
     answered: AtomicUsize,
@@ -42,10 +40,10 @@ pub fn name(key: usize) -> String {
 }
 
 impl Registers {
-    /// Registers that nobody has touched.
+    /// Registers of a namespace that nobody has touched.
     #[must_use]
-    pub fn new(recorder: Arc<Recorder>, keys: usize, stop: Stop) -> Self {
-        Self { recorder, keys, stop, answered: AtomicUsize::new(0) }
+    pub fn new(recorder: Arc<Recorder>, namespace: &str, keys: usize, stop: Stop) -> Self {
+        Self { recorder, namespace: namespace.to_owned(), keys, stop, answered: AtomicUsize::new(0) }
     }
 
     /// How many operations were answered so far.
@@ -60,14 +58,15 @@ impl Registers {
         let mut process = self.recorder.process();
         let mut seen = vec![0; self.keys];
         let mut server = random.below(servers.len());
-        while !self.stop.is_set() {
+        while self.stop.turn().await {
             if random.below(OPERATIONS_AT_ONE_SERVER) == 0 {
                 server = random.below(servers.len());
             }
             let (key, api) = (random.below(self.keys), &servers[server]);
             let action = choose(&mut random, seen[key], self.recorder.value());
             let invocation = self.recorder.invoke(process, &name(key), action.clone());
-            let told = match tokio::time::timeout(PATIENCE, perform(api, &name(key), &action)).await {
+            let told = match tokio::time::timeout(PATIENCE, perform(api, (&self.namespace, &name(key)), &action)).await
+            {
                 Ok(result) => told(result, &action),
                 Err(_) if action == Action::Read => Told::Nothing("no answer".to_owned()),
                 Err(_) => Told::Unknown("no answer".to_owned()),
@@ -85,6 +84,10 @@ impl Registers {
                     invocation.fail(why);
                     tokio::task::yield_now().await;
                 }
+                Told::Refused(why) => {
+                    invocation.refused(why);
+                    tokio::task::yield_now().await;
+                }
                 Told::Unknown(why) => {
                     invocation.info(why);
                     process = self.recorder.process();
@@ -94,21 +97,22 @@ impl Registers {
     }
 }
 
-async fn perform(api: &Api, name: &str, action: &Action) -> Result<Answer, Status> {
+async fn perform(api: &Api, (namespace, name): (&str, &str), action: &Action) -> Result<Answer, Status> {
+    let object = |value: u64| record(namespace, name, &value.to_string());
     match *action {
         Action::Read => {
-            let (found, at) = api.look::<v1::ServiceAccount>(NAMESPACE, name).await?;
+            let (found, at) = api.look::<v1::ServiceAccount>(namespace, name).await?;
             Ok(Answer::Read { found: version(&found), at: at.0 })
         }
-        Action::Create { value } => changed(api.create(record(name, &value.to_string())).await?.revision),
-        Action::Write { value } => changed(api.update(record(name, &value.to_string())).await?.revision),
+        Action::Create { value } => changed(api.create(object(value)).await?.revision),
+        Action::Write { value } => changed(api.update(object(value)).await?.revision),
         Action::Cas { from, value } => {
-            let mut object = record(name, &value.to_string());
+            let mut object = object(value);
             object.metadata.get_or_insert_default().resource_version = from;
             changed(api.update(object).await?.revision)
         }
         Action::Delete => {
-            let deleted = api.delete::<v1::ServiceAccount>(NAMESPACE, name).await?;
+            let deleted = api.delete::<v1::ServiceAccount>(namespace, name).await?;
             changed(Revision(deleted.revision))
         }
     }
@@ -130,6 +134,8 @@ enum Told {
     Answer(Answer),
     /// It was certainly not done.
     Nothing(String),
+    /// The same, for no good reason.
+    Refused(String),
     /// It may have been done, or be done later.
     Unknown(String),
 }
@@ -142,6 +148,7 @@ fn told(result: Result<Answer, Status>, action: &Action) -> Told {
     if *action == Action::Read {
         return match Error::from_status(&status) {
             Error::NotFound(_) => Told::Answer(Answer::Read { found: None, at: error_info(&status).current_revision }),
+            error @ (Error::Forbidden(_) | Error::Unauthenticated(_)) => Told::Refused(error.to_string()),
             // A read that was not answered did nothing, whatever became of it.
             error => Told::Nothing(error.to_string()),
         };
@@ -151,6 +158,7 @@ fn told(result: Result<Answer, Status>, action: &Action) -> Told {
         Failed::Exists { current } => Told::Answer(Answer::Exists { current }),
         Failed::Conflict { current } => Told::Answer(Answer::Conflict { current }),
         Failed::Nothing(why) => Told::Nothing(why),
+        Failed::Refused(why) => Told::Refused(why),
         Failed::Unknown(why) => Told::Unknown(why),
     }
 }

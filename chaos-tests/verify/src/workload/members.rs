@@ -15,11 +15,9 @@ use crate::{
     api::Api,
     checkers::generate::Random,
     history::{Call, Recorder, Reply},
-    manifests::{name_of, record},
+    records::{name_of, record},
 };
 
-/// Where the members are; nothing else is there.
-pub const NAMESPACE: &str = "chaos-members";
 /// Few, so that a list has many pages.
 const PAGE: u32 = 10;
 /// A client adds no more while it has so many: lists stay short.
@@ -28,14 +26,15 @@ const OWN_MAX: usize = 25;
 /// Clients of one set.
 pub struct Members {
     recorder: Arc<Recorder>,
+    namespace: String,
     stop: Stop,
 }
 
 impl Members {
-    /// A set that nobody has touched; its namespace must be there.
+    /// A set that nobody has touched. Its namespace must be there, and nothing else in it.
     #[must_use]
-    pub fn new(recorder: Arc<Recorder>, stop: Stop) -> Self {
-        Self { recorder, stop }
+    pub fn new(recorder: Arc<Recorder>, namespace: &str, stop: Stop) -> Self {
+        Self { recorder, namespace: namespace.to_owned(), stop }
     }
 
     /// One client at a time; its choices come from the seed.
@@ -43,7 +42,7 @@ impl Members {
         let mut random = Random(seed);
         let mut process = self.recorder.process();
         let mut own: Vec<String> = Vec::new();
-        while !self.stop.is_set() {
+        while self.stop.turn().await {
             let known = match random.below(10) {
                 0..5 if own.len() < OWN_MAX => {
                     let name = format!("m-{}", self.recorder.value());
@@ -67,18 +66,15 @@ impl Members {
 
     async fn add(&self, process: u64, name: &str, random: &mut Random, servers: &[Api]) -> Known {
         let id = servers[0].seen().request_id();
-        let ask = async |api: &Api| {
-            let mut object = record(name, "x");
-            object.metadata.get_or_insert_default().namespace = NAMESPACE.to_owned();
-            Ok(api.create_as(object, id.clone()).await?.revision.0)
-        };
+        let ask = async |api: &Api| Ok(api.create_as(record(&self.namespace, name, "x"), id.clone()).await?.revision.0);
         self.insist(process, Call::Add { name: name.to_owned() }, random, servers, ask).await
     }
 
     async fn remove(&self, process: u64, name: &str, random: &mut Random, servers: &[Api]) -> Known {
         let id = servers[0].seen().request_id();
-        let ask =
-            async |api: &Api| Ok(api.delete_as::<v1::ServiceAccount>(NAMESPACE, name, id.clone()).await?.revision);
+        let ask = async |api: &Api| {
+            Ok(api.delete_as::<v1::ServiceAccount>(&self.namespace, name, id.clone()).await?.revision)
+        };
         self.insist(process, Call::Remove { name: name.to_owned() }, random, servers, ask).await
     }
 
@@ -110,6 +106,10 @@ impl Members {
                 invocation.fail(why);
                 Known::Refused
             }
+            Err(Failed::Refused(why)) => {
+                invocation.refused(why);
+                Known::Refused
+            }
             Err(Failed::Unknown(why)) => {
                 invocation.info(why);
                 Known::Unknown
@@ -123,7 +123,7 @@ impl Members {
 
     async fn list(&self, process: u64, api: &Api) -> Known {
         let invocation = self.recorder.call(process, Call::List);
-        match timeout(2 * PATIENCE, members(api)).await {
+        match timeout(2 * PATIENCE, members(api, &self.namespace)).await {
             Ok(Ok((names, revision))) => invocation.reply(Reply::Members { revision, names }),
             Ok(Err(status)) => invocation.fail(status.to_string()),
             Err(_) => invocation.fail("no answer"),
@@ -134,10 +134,10 @@ impl Members {
 }
 
 /// All members and the revision of the list.
-pub async fn members(api: &Api) -> Result<(Vec<String>, u64), Status> {
+pub async fn members(api: &Api, namespace: &str) -> Result<(Vec<String>, u64), Status> {
     let (mut names, mut token) = (Vec::new(), prost::bytes::Bytes::new());
     loop {
-        let (page, next, revision) = api.list_page::<v1::ServiceAccount>(NAMESPACE, PAGE, token).await?;
+        let (page, next, revision) = api.list_page::<v1::ServiceAccount>(namespace, PAGE, token).await?;
         names.extend(page.iter().map(|account| name_of(account.metadata.as_ref()).to_owned()));
         if next.is_empty() {
             return Ok((names, revision.0));

@@ -16,6 +16,9 @@ pub use self::{
     recorder::{Invocation, Recorder},
 };
 
+/// How the reason of a [`What::Fail`] begins that no state of an object explains.
+pub const REFUSED: &str = "refused: ";
+
 /// A client that does one thing at a time. Its number is never used again after an *info*.
 pub type Process = u64;
 

