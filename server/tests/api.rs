@@ -21,6 +21,8 @@ mod full_disk;
 mod limits;
 #[path = "api/limits_of_writes.rs"]
 mod limits_of_writes;
+#[path = "api/login.rs"]
+mod login;
 #[path = "api/many_writes.rs"]
 mod many_writes;
 #[path = "api/nodes.rs"]
@@ -31,6 +33,8 @@ mod objects;
 mod partial_writes;
 #[path = "api/past.rs"]
 mod past;
+#[path = "api/published_keys.rs"]
+mod published_keys;
 #[path = "api/replicas.rs"]
 mod replicas;
 #[path = "api/revocations.rs"]

@@ -144,3 +144,39 @@ fn a_missing_file_is_one_clear_problem() {
     assert!(problems[0].reason.starts_with("cannot be read"));
     assert_eq!(Config::load(&Args::default()).unwrap_err()[0].at, "--config");
 }
+
+fn with_provider(section: &str) -> Result<Config, Vec<String>> {
+    load(|text| format!("{text}\n[auth.oidc]\nkeys = \"token.pem\"\n{section}"), Args::default())
+}
+
+#[test]
+fn a_provider_of_identities_has_defaults_that_let_no_name_be_ours() {
+    assert_eq!(load(|text| text, Args::default()).unwrap().oidc, None);
+    let oidc = with_provider("issuer = \"https://id\"\nclient_id = \"boss\"").unwrap().oidc.unwrap();
+    assert_eq!((&*oidc.prefix, &*oidc.user_claim, oidc.groups_claim), ("oidc:", "sub", None));
+    assert_eq!(oidc.lifetime_max, Duration::from_secs(12 * 3_600));
+    let check = |section: &str, expected: &str| {
+        let problems = with_provider(&format!("issuer = \"i\"\nclient_id = \"c\"\n{section}")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{section}: {problems:?}");
+    };
+    check("prefix = \"\"", "auth.oidc.prefix: is empty");
+    check("prefix = \"system:\"", "auth.oidc.prefix: must end with a colon");
+    check("prefix = \"x\"", "auth.oidc.prefix: must end with a colon");
+    check("lifetime_seconds = 59", "auth.oidc.lifetime_seconds: must be 60 to");
+    check("lifetime_seconds = 31536000", "auth.oidc.lifetime_seconds: must be 60 to");
+    check("secret = \"s\"", "auth.oidc.secret: is no key");
+    let problems = with_provider("").unwrap_err();
+    assert!(problems.iter().any(|problem| problem.contains("auth.oidc.issuer: is missing")), "{problems:?}");
+    check_problem("[raft]", "[auth]\nldap = 1\n[raft]", "auth.ldap: is no key");
+}
+
+#[test]
+fn what_the_cluster_is_to_others_is_an_address_that_a_path_can_follow() {
+    let issuer = |text: &'static str| {
+        load(move |file| file.replacen("[tokens]", &format!("[tokens]\nissuer = \"{text}\""), 1), Args::default())
+    };
+    assert_eq!(issuer("https://boss.example/c1").unwrap().token_issuer.as_deref(), Some("https://boss.example/c1"));
+    for bad in ["http://boss.example", "boss", "https://", "https://a/", "https://a?b", "https://a b"] {
+        assert!(issuer(bad).unwrap_err()[0].contains("tokens.issuer"), "{bad}");
+    }
+}

@@ -66,13 +66,17 @@ pub(crate) struct Running {
 impl Cluster {
     /// Starts `count` servers and waits until the built-in objects are there.
     pub(crate) async fn start(count: u64) -> Self {
-        let mut cluster = Self::prepare(count);
-        for index in 0..cluster.configs.len() {
-            let running = cluster.run(index).await.unwrap();
-            cluster.running.push(running);
+        Self::prepare(count).bring_up().await
+    }
+
+    /// The same of what was prepared.
+    pub(crate) async fn bring_up(mut self) -> Self {
+        for index in 0..self.configs.len() {
+            let running = self.run(index).await.unwrap();
+            self.running.push(running);
         }
-        cluster.wait_until_usable().await;
-        cluster
+        self.wait_until_usable().await;
+        self
     }
 
     /// Everything on disk, nothing running.
