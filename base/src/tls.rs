@@ -7,6 +7,7 @@ mod listener;
 mod peer;
 pub mod renewal;
 mod slots;
+pub mod testing;
 
 pub use connector::{ClientStream, ConnectError, Connector, Expected, connector, refusal};
 pub use identity::{Error, Files, Identity, Pem, Reloaded};

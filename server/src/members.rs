@@ -3,6 +3,8 @@
 
 mod audit;
 mod calls;
+mod changes;
+mod joining;
 mod nodes;
 mod plane;
 mod quorum;
@@ -11,6 +13,7 @@ mod signing;
 mod store;
 mod tokens;
 mod trust;
+mod upkeep;
 
 use std::{collections::BTreeSet, sync::Arc};
 

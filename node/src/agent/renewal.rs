@@ -132,21 +132,13 @@ fn is_due(own: &PeerCertificate, trust: &TrustResponse, now_s: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use boss_base::tls::testing;
+
     use super::*;
 
     #[test]
     fn a_node_renews_at_half_of_its_life_and_when_the_cluster_wants_it() {
-        let own = PeerCertificate {
-            common_name: String::new(),
-            organizations: Vec::new(),
-            uris: Vec::new(),
-            dns_names: Vec::new(),
-            serial: String::new(),
-            authority: "a".to_owned(),
-            not_before: 1_000 - 300,
-            not_after: 2_000,
-            der: Vec::new(),
-        };
+        let own = testing::certificate("a", 1_000 - 300, 2_000);
         let trust = |issuing: &str, known| TrustResponse {
             authorities_pem: String::new(),
             issuing_authority: issuing.to_owned(),

@@ -117,21 +117,13 @@ fn is_due(own: &PeerCertificate, spec: &ControlPlaneSpec, now_s: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use boss_base::tls::testing;
+
     use super::*;
 
     #[test]
     fn half_of_a_life_and_another_authority_are_reasons_to_renew() {
-        let own = PeerCertificate {
-            common_name: String::new(),
-            organizations: Vec::new(),
-            uris: Vec::new(),
-            dns_names: Vec::new(),
-            serial: String::new(),
-            authority: "a".to_owned(),
-            not_before: 1_000 - 300,
-            not_after: 2_000,
-            der: Vec::new(),
-        };
+        let own = testing::certificate("a", 1_000 - 300, 2_000);
         let with = |issuing: &str| ControlPlaneSpec { issuing_authority: issuing.to_owned(), ..Default::default() };
         assert!(!is_due(&own, &with(""), 1_499) && is_due(&own, &with(""), 1_500));
         assert!(!is_due(&own, &with("a"), 1_001) && is_due(&own, &with("b"), 1_001));
