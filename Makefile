@@ -20,7 +20,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log chaos soak bugs fuzz clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos soak bugs fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,8 @@ bench-log: deps ## Measure the log beside raft-log and a bare fdatasync, then wi
 	$(CARGO) bench --locked -p boss-raft --bench log
 	SLOW_SYNC_US=4000 LD_PRELOAD=$(CARGO_TARGET_DIR)/slow_sync.so $(CARGO) bench --locked -p boss-raft --bench log
 
+bench-judging: deps ## Measure what knowing a caller, asking for his rights and asking policies cost
+	$(CARGO) bench --locked -p boss-server --bench judging
 
 chaos: build ## Break clusters for MINUTES and judge what was seen, or repeat one SEED; needs root
 	$(if $(SEED),$(RELEASE)/boss-chaos sprint --seed $(SEED) --keep,$(RELEASE)/boss-chaos run --minutes $(MINUTES))
