@@ -108,7 +108,7 @@ soak: build ## The same for HOURS; needs root
 
 fuzz: deps ## Feed every reader with damaged bytes, FUZZ_SECONDS for each; FUZZ=log_recovery for one of them
 	BOSS_FUZZ_SECONDS=$(FUZZ_SECONDS) BOSS_FUZZ_SEED=$${BOSS_FUZZ_SEED:-$$(date +%s)} \
-	    $(CARGO) test --locked --release -p boss-raft -p boss-server --lib -- --nocapture --test-threads 1 fuzz::tests::$(FUZZ)
+	    $(CARGO) test --locked --release -p boss-base -p boss-raft -p boss-server -p bossctl --lib -- --nocapture --test-threads 1 fuzz::tests::$(FUZZ)
 
 bench-etcd: build ## Compare the registry with etcd, which must be installed
 	$(RELEASE)/boss-bench etcd

@@ -1,6 +1,8 @@
 //! Signed tokens over ring: our own, which are EdDSA and nothing else, and ID tokens of others. Knows no user and asks
 //! no clock.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod id_token;
 mod key_set;
 mod keys;

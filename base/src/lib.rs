@@ -1,6 +1,8 @@
 //! What every process of ours needs, whatever its job: time, tasks, transport security, identity documents,
 //! telemetry, safe files. Knows no word of the domain.
 
+#![allow(unexpected_cfgs, reason = "fuzzers are built with cfg(fuzzing), which Cargo does not know")]
+
 pub mod backoff;
 pub mod bugs;
 pub mod clock;

@@ -37,7 +37,13 @@ impl ProviderKey {
     /// The same under any header; the signature is this key's.
     #[must_use]
     pub fn sign_under(&self, header: &Value, claims: &Value) -> String {
-        let message = message(header, claims);
+        self.sign_bytes(header.to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+
+    /// The same with any bytes for both.
+    #[must_use]
+    pub fn sign_bytes(&self, header: &[u8], claims: &[u8]) -> String {
+        let message = format!("{}.{}", base64url(header), base64url(claims));
         let signature = self.pair.sign(&self.random, message.as_bytes()).expect("there is chance");
         format!("{message}.{}", base64url(signature.as_ref()))
     }
