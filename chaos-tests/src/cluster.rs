@@ -75,14 +75,20 @@ pub enum Where {
     /// All on the loopback address of this machine.
     Here,
     /// Each in a network namespace of its own; only on a machine of one's own ([`crate::net::on_own_machine`]).
-    Apart {
-        /// Further hosts, for clients.
-        clients: usize,
-        /// Each server's data lies on a disk of ours of so many bytes, which can be broken; none for a real disk.
-        disk_bytes: Option<u64>,
-        /// Each server has a wall clock of its own, which can be wrong.
-        wrong_clocks: bool,
-    },
+    Apart(Apart),
+}
+
+/// What machines on hosts of their own have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Apart {
+    /// Further hosts, for clients.
+    pub clients: usize,
+    /// Each server's data lies on a disk of ours of so many bytes, which can be broken; none for a real disk.
+    pub disk_bytes: Option<u64>,
+    /// Each server has a wall clock of its own, which can be wrong.
+    pub wrong_clocks: bool,
+    /// Each server has a wire that can hold up what it sends.
+    pub wires: bool,
 }
 
 impl Default for Spec {
@@ -360,7 +366,7 @@ fn plan(spec: Spec, ports: &[Port]) -> Plan {
         |(ports, id): (&[Port], u64)| Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]);
     let servers = match spec.place {
         Where::Here => ports.chunks(3).zip(1..).map(here).collect(),
-        Where::Apart { .. } => (1..=spec.servers as u64).map(apart::server).collect(),
+        Where::Apart(_) => (1..=spec.servers as u64).map(apart::server).collect(),
     };
     let nodes = (1..=spec.nodes).map(|index| Node::new(format!("node-{index}"))).collect();
     let (profile, context) = (spec.profile.to_owned(), "chaos".to_owned());

@@ -4,13 +4,16 @@
 //! [`mounted`] shows it to the kernel, [`control`] takes commands; both run in a process of their own, `boss-disk`, so
 //! that nothing hangs when a test is killed. [`Disk`] is what tests hold. None of it knows what a server is.
 
+mod bytes;
 mod content;
 pub mod control;
 mod crash;
 mod faults;
 mod handle;
 pub mod mounted;
+mod names;
 pub mod store;
+mod translate;
 
 pub use self::{
     control::{Answer, Command},

@@ -7,7 +7,9 @@
 
 pub mod apart;
 pub mod partition;
+pub mod relay;
 pub mod rules;
+pub mod wire;
 pub mod wires;
 
 use std::{
@@ -22,7 +24,9 @@ use std::{
 pub use self::{
     apart::{Place, in_place, on_own_machine, why_not},
     partition::Shape,
+    relay::Waiting,
     rules::{Host, Link, Rules},
+    wire::Wire,
 };
 
 use crate::{
@@ -38,22 +42,24 @@ const TOOL_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Network {
     // The process keeps its namespace alive.
     hosts: BTreeMap<Host, Process>,
+    wires: BTreeMap<Host, Wire>,
 }
 
 impl Network {
-    /// Makes a network of these hosts. Call it on a machine of one's own: it makes links and rules where it runs.
-    pub async fn create(run: &Path, hosts: &[Host]) -> io::Result<Self> {
+    /// Makes a network of these hosts, of which some have a wire that can hold up what they send. Call it on a machine of
+    /// one's own: it makes links and rules where it runs.
+    pub async fn create(run: &Path, hosts: &[Host], wired: &[Host]) -> io::Result<Self> {
         tool(&["ip", "-batch", "-"], &wires::hub()).await?;
         tool(&["nft", "-f", "-"], &rules::table()).await?;
-        let mut network = Self { hosts: BTreeMap::new() };
+        let mut network = Self { hosts: BTreeMap::new(), wires: BTreeMap::new() };
         for host in hosts {
-            network.add(run, *host).await?;
+            network.add(run, *host, wired.contains(host)).await?;
         }
         Ok(network)
     }
 
-    /// One host more.
-    pub async fn add(&mut self, run: &Path, host: Host) -> io::Result<()> {
+    /// One host more, with such a wire or an ordinary link.
+    pub async fn add(&mut self, run: &Path, host: Host, wired: bool) -> io::Result<()> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sleep", "infinity"]).env(proc::RUN_VARIABLE, run).stdin(Stdio::null());
         let keeper = Process::spawn(&mut command)?;
@@ -63,7 +69,12 @@ impl Network {
             wait::holds(there != own, "it is on its way")
         });
         moved.await.map_err(io::Error::other)?;
-        tool(&["ip", "-batch", "-"], &wires::plug(host, pid)).await?;
+        if wired {
+            self.wires.insert(host, Wire::lay(run, host).await?);
+            tool(&["ip", "-batch", "-"], &wires::connect(host, pid)).await?;
+        } else {
+            tool(&["ip", "-batch", "-"], &wires::plug(host, pid)).await?;
+        }
         let inside = Place::of(pid).command_line(&["ip", "-batch", "-"]);
         tool(&inside.iter().map(String::as_str).collect::<Vec<_>>(), &wires::inside(host)).await?;
         self.hosts.insert(host, keeper);
@@ -74,6 +85,12 @@ impl Network {
     #[must_use]
     pub fn place(&self, host: Host) -> Option<Place> {
         self.hosts.get(&host).map(|keeper| Place::of(keeper.id().pid))
+    }
+
+    /// The wire of a host; none when it has an ordinary link.
+    #[must_use]
+    pub fn wire(&self, host: Host) -> Option<&Wire> {
+        self.wires.get(&host)
     }
 
     /// Puts these rules in place of all before, in one step.

@@ -27,7 +27,7 @@ pub use self::{
 pub use crate::checkers::judged::Judged;
 use crate::{
     checkers::{Verdict, bindings::Bound, states::State, watches::Told},
-    cluster::{Cluster, Spec, Where},
+    cluster::{Apart, Cluster, Spec, Where},
     history::Recorder,
     http,
     manifests::{NAMESPACE, name_of, namespace, record},
@@ -113,9 +113,13 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 async fn sprint(options: &Options, folder: &Path) -> Outcome {
-    let breaks_disks = options.families.iter().any(|family| family.breaks_disks());
-    let wrong_clocks = options.families.contains(&Family::Clock);
-    let place = Where::Apart { clients: CLIENT_HOSTS, disk_bytes: breaks_disks.then_some(DISK_BYTES), wrong_clocks };
+    let has = |wanted: fn(Family) -> bool| options.families.iter().any(|family| wanted(*family));
+    let place = Where::Apart(Apart {
+        clients: CLIENT_HOSTS,
+        disk_bytes: has(Family::breaks_disks).then_some(DISK_BYTES),
+        wrong_clocks: has(|family| family == Family::Clock),
+        wires: has(|family| matches!(family, Family::Delay | Family::Reorder)),
+    });
     let Options { servers, nodes, profile, .. } = *options;
     let mut cluster = Cluster::start(Spec { servers, nodes, profile, place, bug: None }).await;
     let seen = Box::pin(observe(options, &mut cluster, folder)).await;

@@ -4,7 +4,7 @@ use std::fs;
 
 use bossctl::provision::Server;
 
-use super::{Cluster, Newcomer, Where};
+use super::{Apart, Cluster, Newcomer, Where};
 use crate::{
     clock::WallClock,
     disk::Disk,
@@ -26,11 +26,12 @@ pub(super) fn server(id: u64) -> Server {
 impl Cluster {
     /// Gives every machine its host; all must be down.
     pub(super) async fn move_apart(&mut self, place: Where) {
-        let Where::Apart { clients, disk_bytes, wrong_clocks } = place else { return };
+        let Where::Apart(Apart { clients, disk_bytes, wrong_clocks, wires }) = place else { return };
         let servers = (1..=self.servers.len() as u64 + SPARE_HOSTS).map(Host::server);
+        let wired: Vec<Host> = if wires { self.server_ids().map(Host::server).collect() } else { Vec::new() };
         let hosts: Vec<Host> =
             servers.chain((0..self.nodes.len()).map(Host::node)).chain((0..clients).map(Host::client)).collect();
-        let network = Network::create(self.folder(), &hosts).await;
+        let network = Network::create(self.folder(), &hosts, &wired).await;
         let network = network.unwrap_or_else(|error| panic!("no network: {error}"));
         for (machine, id) in self.servers.iter_mut().zip(1..) {
             machine.move_to(network.place(Host::server(id)));

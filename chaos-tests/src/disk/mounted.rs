@@ -16,29 +16,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use boss_base::clock::{Clock, SystemClock};
 use fuser::{
-    BsdFileFlags, Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyStatfs, ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
+    BsdFileFlags, Config, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, MountOption,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
 };
 use nix::{errno::Errno, libc};
 
 use super::{
-    content::PAGE,
-    store::{Attributes, Change, Ino, Kind, Meta, ROOT, Store},
+    store::{Attributes, Change, Ino, Store},
+    translate::{PAGE_BYTES, described, error, file_type, inside, meta, now, outside, time},
 };
 
 /// The kernel asks again each time.
 const NOT_CACHED: Duration = Duration::ZERO;
-/// Numbers of files differ between lives, so that nobody takes one of now for one of before.
-const LIFE_SHIFT: u32 = 40;
 /// Files that a disk can have: more than anybody makes.
 const FILES: u64 = 1 << 20;
 /// Of one name.
 const NAME_BYTES: u32 = 255;
-const PAGE_BYTES: u32 = PAGE as u32;
-const BLOCKS_OF_PAGE: u64 = PAGE as u64 / 512;
 
 /// Shows this store in a folder until it is unmounted.
 pub fn run(store: Arc<Mutex<Store>>, folder: &Path) -> io::Result<()> {
@@ -56,57 +51,6 @@ struct Mounted {
     /// Folders that are being read: each reader sees them as they were when it began.
     folders: Mutex<BTreeMap<u64, Listing>>,
     handles: AtomicU64,
-}
-
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(SystemClock.unix_millis())
-}
-
-fn error(errno: Errno) -> fuser::Errno {
-    fuser::Errno::from_i32(errno as i32)
-}
-
-/// The number by which the kernel knows it in this life.
-fn outside(lives: u64, ino: Ino) -> u64 {
-    if ino == ROOT { ROOT } else { lives << LIFE_SHIFT | ino }
-}
-
-fn inside(store: &Store, ino: INodeNo) -> Result<Ino, Errno> {
-    let ino = u64::from(ino);
-    if ino == ROOT {
-        return Ok(ROOT);
-    }
-    let (life, ino) = (ino >> LIFE_SHIFT, ino & ((1 << LIFE_SHIFT) - 1));
-    if life == store.lives() { Ok(ino) } else { Err(Errno::ESTALE) }
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::File => FileType::RegularFile,
-        Kind::Folder => FileType::Directory,
-        Kind::Link => FileType::Symlink,
-    }
-}
-
-fn described(store: &Store, attributes: &Attributes) -> FileAttr {
-    let time = attributes.meta.modified;
-    FileAttr {
-        ino: INodeNo(outside(store.lives(), attributes.ino)),
-        size: attributes.size,
-        blocks: attributes.pages * BLOCKS_OF_PAGE,
-        atime: time,
-        mtime: time,
-        ctime: time,
-        crtime: time,
-        kind: file_type(attributes.kind),
-        perm: attributes.meta.mode,
-        nlink: if attributes.kind == Kind::Folder { 2 } else { 1 },
-        uid: attributes.meta.owner.0,
-        gid: attributes.meta.owner.1,
-        rdev: 0,
-        blksize: PAGE_BYTES,
-        flags: 0,
-    }
 }
 
 impl Mounted {
@@ -160,18 +104,6 @@ fn answer(reply: ReplyEmpty, outcome: Result<(), fuser::Errno>) {
     match outcome {
         Ok(()) => reply.ok(),
         Err(errno) => reply.error(errno),
-    }
-}
-
-fn meta(request: &Request, mode: u32, umask: u32, now: SystemTime) -> Meta {
-    let mode = u16::try_from(mode & !umask & 0o7777).unwrap_or_default();
-    Meta { mode, owner: (request.uid(), request.gid()), modified: now }
-}
-
-fn time(time: TimeOrNow) -> SystemTime {
-    match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => now(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{clock::Wrong, net::Shape};
+use crate::{
+    clock::Wrong,
+    net::{Shape, Waiting},
+};
 
 /// A kind of fault, as users choose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +18,10 @@ pub enum Family {
     Partition,
     /// Links that lose some.
     Loss,
+    /// Links on which packets take their time.
+    Delay,
+    /// Links on which packets pass each other.
+    Reorder,
     /// Links that are slow.
     Bandwidth,
     /// Disks without room.
@@ -43,11 +50,13 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Kill,
         Self::Pause,
         Self::Partition,
         Self::Loss,
+        Self::Delay,
+        Self::Reorder,
         Self::Bandwidth,
         Self::DiskFull,
         Self::DiskLoss,
@@ -70,6 +79,8 @@ impl Family {
             Self::Pause => "pause",
             Self::Partition => "partition",
             Self::Loss => "loss",
+            Self::Delay => "delay",
+            Self::Reorder => "reorder",
             Self::Bandwidth => "bandwidth",
             Self::DiskFull => "disk-full",
             Self::DiskLoss => "disk-loss",
@@ -125,6 +136,8 @@ pub enum Fault {
     CutLeader(Around),
     /// Every link between servers loses so many of a thousand packets.
     Loss(u16),
+    /// What a server sends to others waits so long.
+    Wait(Waiting, Target),
     /// A server receives no more than so many kbit/s.
     Bandwidth(u64, u32),
     /// Something happens to the disk of a server.
@@ -210,6 +223,8 @@ pub enum Claim {
     Loss,
     /// What a server receives.
     Bandwidth(u64),
+    /// What a server sends.
+    Wire(u64),
     /// A server's disk.
     Disk(u64),
     /// A server's wall clock.
@@ -239,6 +254,7 @@ impl Fault {
             Self::Cut(_) => [Claim::Links].into(),
             Self::CutLeader(_) => [Claim::Links, Claim::Leadership].into(),
             Self::Loss(_) => [Claim::Loss].into(),
+            Self::Wait(_, target) => of(*target, Claim::Wire),
             Self::Bandwidth(id, _) => [Claim::Bandwidth(*id)].into(),
             Self::Disk(fault, target) => {
                 let process = if fault.ends_servers() { of(*target, Claim::Process) } else { BTreeSet::new() };
@@ -290,6 +306,10 @@ impl fmt::Display for Fault {
             Self::Cut(shape) => write!(f, "partition {}", words(shape)),
             Self::CutLeader(around) => write!(f, "partition {} the leader", around.word()),
             Self::Loss(lost) => write!(f, "lose {lost} of 1000 packets"),
+            Self::Wait(Waiting { delay_ms, jitter_ms, reorder }, target) => {
+                let order = if *reorder { "in any order" } else { "in order" };
+                write!(f, "hold up what {target} sends by {delay_ms} to {} ms, {order}", delay_ms + jitter_ms)
+            }
             Self::Bandwidth(id, kbit) => write!(f, "slow server-{id} to {kbit} kbit/s"),
             Self::Disk(fault, target) => write!(f, "{fault} {target}"),
             Self::Clock(Wrong { offset_ms, per_million: 0 }, target) => {

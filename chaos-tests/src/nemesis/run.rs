@@ -21,7 +21,7 @@ use crate::{
     history::{FaultOutcome, Recorder},
     http,
     nemesis::starve::Group,
-    net::{Host, Link, Rules, Shape},
+    net::{Host, Link, Rules, Shape, Waiting},
     wait,
 };
 
@@ -48,6 +48,7 @@ enum Active {
     Cut(Shape),
     Losing(u16),
     Slow(u64),
+    HeldUp(Vec<u64>),
     Disks(DiskFault, Vec<u64>),
     WrongClocks(Vec<u64>),
     Starved(Vec<Group>),
@@ -138,6 +139,11 @@ impl<'a> Disturber<'a> {
                 self.rule().await?;
                 Ok((Active::Losing(*lost), names(&self.cluster.running_servers())))
             }
+            Fault::Wait(waiting, target) => {
+                let ids = self.targets(*target).await?;
+                self.hold_up(&ids, *waiting)?;
+                Ok((Active::HeldUp(ids.clone()), names(&ids)))
+            }
             Fault::Bandwidth(id, kbit) => {
                 self.network()?.throttle(Host::server(*id), Some(*kbit)).await?;
                 Ok((Active::Slow(*id), names(&[*id])))
@@ -198,6 +204,7 @@ impl<'a> Disturber<'a> {
                 let network = self.cluster.network().ok_or_else(|| io::Error::other("there is no network"))?;
                 network.throttle(Host::server(id), None).await?;
             }
+            Active::HeldUp(ids) => self.hold_up(&ids, Waiting::default())?,
             Active::Disks(fault, ids) => disks::heal(self.cluster, fault, &ids)?,
             Active::WrongClocks(ids) => self.set_clocks(&ids, Wrong::default())?,
             Active::Starved(groups) => drop(groups),
@@ -286,6 +293,13 @@ impl<'a> Disturber<'a> {
             Ok(Err(error)) => Err(Not::Unclear(error.to_string())),
             Err(_) => Err(Not::Unclear("no answer".to_owned())),
         }
+    }
+
+    fn hold_up(&self, ids: &[u64], waiting: Waiting) -> io::Result<()> {
+        ids.iter().try_for_each(|id| {
+            let wire = self.cluster.network().and_then(|network| network.wire(Host::server(*id)));
+            wire.ok_or_else(|| io::Error::other(format!("server-{id} has no wire")))?.hold_up(waiting)
+        })
     }
 
     fn set_clocks(&self, ids: &[u64], wrong: Wrong) -> io::Result<()> {

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::fault::{Around, Claim, DiskFault, Family, Fault, Target};
-use crate::{checkers::generate::Random, clock::Wrong, net::Shape};
+use crate::{
+    checkers::generate::Random,
+    clock::Wrong,
+    net::{Shape, Waiting},
+};
 
 /// Faults that overlap at any time.
 const AT_ONCE: usize = 2;
@@ -91,6 +95,9 @@ fn draw(family: Family, plan: &Plan, random: &mut Random) -> Option<Fault> {
         Family::Partition if plan.servers < 2 => return None,
         Family::Partition => partition(plan.servers, random),
         Family::Loss => Fault::Loss([20, 100, 300][random.below(3)]),
+        Family::Delay | Family::Reorder if plan.servers < 2 => return None,
+        Family::Delay => Fault::Wait(waiting(false, random), target(random)),
+        Family::Reorder => Fault::Wait(waiting(true, random), target(random)),
         Family::Bandwidth => Fault::Bandwidth(any(random), [256, 1_024, 4_096][random.below(3)]),
         Family::DiskFull => Fault::Disk(DiskFault::Full, target(random)),
         Family::DiskLoss if random.below(2) == 0 => Fault::Disk(DiskFault::Lose, target(random)),
@@ -110,6 +117,11 @@ fn draw(family: Family, plan: &Plan, random: &mut Random) -> Option<Fault> {
         Family::Agent if random.below(2) == 0 => Fault::KillAgent(random.below(plan.nodes)),
         Family::Agent => Fault::PauseAgent(random.below(plan.nodes)),
     })
+}
+
+/// Up to what an election of the standard profile bears, so that some of them bring elections and some do not.
+fn waiting(reorder: bool, random: &mut Random) -> Waiting {
+    Waiting { delay_ms: [0, 20, 100][random.below(3)], jitter_ms: [20, 100, 300][random.below(3)], reorder }
 }
 
 /// What no clock of a majority may be: tokens of clients are good from when they were made on.
@@ -174,7 +186,7 @@ fn collide(other: &Step, step: &Step, claims: &BTreeSet<Claim>, servers: u64) ->
 fn disturbs_leader(claim: Claim) -> bool {
     match claim {
         Claim::Process(_) | Claim::Links | Claim::Loss | Claim::Leadership | Claim::Disk(_) => true,
-        Claim::Processor(_) | Claim::Bandwidth(_) | Claim::Clock(_) => true,
+        Claim::Processor(_) | Claim::Bandwidth(_) | Claim::Wire(_) | Claim::Clock(_) => true,
         Claim::Agent(_) => false,
     }
 }
@@ -233,8 +245,10 @@ mod tests {
         let small = Plan { servers: 1, nodes: 0, ..wanted(&Family::ALL) };
         for seed in 0..100 {
             for step in plan(seed, &small) {
-                let fits =
-                    !matches!(step.fault, Fault::Cut(_) | Fault::CutLeader(_) | Fault::Transfer | Fault::KillAgent(_));
+                let fits = !matches!(
+                    step.fault,
+                    Fault::Cut(_) | Fault::CutLeader(_) | Fault::Transfer | Fault::Wait(..) | Fault::KillAgent(_)
+                );
                 assert!(fits, "{step:?}");
             }
         }

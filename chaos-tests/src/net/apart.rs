@@ -1,5 +1,5 @@
-//! Threads that run on a machine of their own, as far as network and mounts go. The only place with unsafe code of this
-//! crate: what changes the namespace of a thread.
+//! Threads that run on a machine of their own, as far as network and mounts go. Has unsafe code: what changes the
+//! namespace of a thread.
 
 use std::{
     fs::File,

@@ -36,6 +36,35 @@ pub fn plug(host: Host, pid: i32) -> String {
     )
 }
 
+/// An end of a wire in user space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It becomes the host's own interface.
+    Host,
+    /// It becomes the bridge's end.
+    Bridge,
+}
+
+/// What this end is called before it is where it belongs.
+#[must_use]
+pub fn end(host: Host, end: End) -> String {
+    match end {
+        End::Host => format!("in-{}", host.port()),
+        End::Bridge => host.port(),
+    }
+}
+
+/// Puts both ends of a wire where they belong: one into the namespace of a process, one into the bridge.
+#[must_use]
+pub fn connect(host: Host, pid: i32) -> String {
+    let (inside, port) = (end(host, End::Host), end(host, End::Bridge));
+    format!(
+        "link set {inside} netns {pid} name {INSIDE}\n\
+         link set {port} master {BRIDGE}\n\
+         link set {port} up\n"
+    )
+}
+
 /// The host's own end; to be run in its namespace.
 #[must_use]
 pub fn inside(host: Host) -> String {

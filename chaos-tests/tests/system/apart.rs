@@ -3,10 +3,10 @@
 use std::{fs, time::Duration};
 
 use boss_chaos_tests::{
-    cluster::{Cluster, Spec, Where, or_fail},
+    cluster::{Apart, Cluster, Spec, Where, or_fail},
     manifests::record,
     nemesis::run::leader_of,
-    net::{self, Host, Network, Rules, Shape},
+    net::{self, Host, Network, Rules, Shape, Waiting},
     process::{Exit, Process},
     run_folder::RunFolder,
     wait,
@@ -45,7 +45,7 @@ fn hosts_reach_each_other_as_the_rules_say_and_are_gone_with_their_run() {
     let (one, two) = (Host::server(1), Host::server(2));
     let kept = net::on_own_machine(async || {
         let folder = RunFolder::create().expect("a folder can be made");
-        let network = Network::create(folder.path(), &[one, two]).await.expect("root may do this");
+        let network = Network::create(folder.path(), &[one, two], &[]).await.expect("root may do this");
         let place = network.place(one).expect("it was made");
         assert!(reaches(&network, one, two).await && reaches(&network, two, one).await);
 
@@ -69,11 +69,41 @@ fn hosts_reach_each_other_as_the_rules_say_and_are_gone_with_their_run() {
 }
 
 #[test]
+fn what_a_server_sends_to_others_waits_as_long_as_its_wire_says() {
+    if !possible() {
+        return;
+    }
+    let (one, two) = (Host::server(1), Host::server(2));
+    let done = net::on_own_machine(async || {
+        let folder = RunFolder::create().expect("a folder can be made");
+        let network = Network::create(folder.path(), &[one, two], &[one, two]).await.expect("root may do this");
+        assert!(reaches(&network, one, two).await && reaches(&network, two, one).await);
+        let wire = network.wire(one).expect("it has one");
+        for reorder in [false, true] {
+            wire.hold_up(Waiting { delay_ms: 300, jitter_ms: 100, reorder }).expect("it takes commands");
+            for (from, to) in [(one, two), (two, one)] {
+                let began = tokio::time::Instant::now();
+                assert!(reaches(&network, from, to).await);
+                assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+            }
+        }
+        wire.hold_up(Waiting::default()).expect("it takes commands");
+        let prompt = wait::until("nothing waits any more", PATIENCE, async || {
+            let began = tokio::time::Instant::now();
+            let reached = reaches(&network, one, two).await;
+            wait::holds(reached && began.elapsed() < Duration::from_millis(300), format!("{:?}", began.elapsed()))
+        });
+        or_fail(prompt.await);
+    });
+    done.expect("root may do this");
+}
+
+#[test]
 fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
     if !possible() {
         return;
     }
-    let place = Where::Apart { clients: 0, disk_bytes: None, wrong_clocks: false };
+    let place = Where::Apart(Apart::default());
     net::on_own_machine(async || Box::pin(cut_the_leader(Spec { nodes: 1, place, ..Spec::default() })).await)
         .expect("root may do this");
 }

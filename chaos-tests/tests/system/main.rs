@@ -6,6 +6,7 @@ mod pods;
 mod agent_restart;
 mod apart;
 mod audits;
+mod broken_disks;
 mod cluster_operations;
 mod disks;
 mod durability;

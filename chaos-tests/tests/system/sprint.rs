@@ -1,5 +1,5 @@
-//! A short sprint of everything: clients of every workload while servers are killed, paused and cut off, and every promise
-//! judged. `SEED=123` repeats the choices of a run; `make chaos` does more of it.
+//! A short sprint of everything: clients of every workload while servers are killed, paused, cut off and lose power, and
+//! every promise judged. `SEED=123` repeats the choices of a run; `make chaos` does more of it.
 
 use std::{env, io::Write, time::Duration};
 
@@ -11,7 +11,7 @@ use boss_chaos_tests::{
 use boss_proto::{ids::Revision, v1};
 
 #[test]
-fn every_promise_is_kept_while_servers_are_killed_paused_and_cut_off() {
+fn every_promise_is_kept_while_servers_are_killed_paused_cut_off_and_lose_power() {
     if let Some(why) = net::why_not() {
         assert!(!nix::unistd::geteuid().is_root(), "{why}");
         writeln!(std::io::stderr(), "skipped: {why}").expect("standard error is open");
@@ -20,7 +20,7 @@ fn every_promise_is_kept_while_servers_are_killed_paused_and_cut_off() {
     let options = Options {
         servers: 3,
         nodes: 2,
-        families: vec![Family::Kill, Family::Pause, Family::Partition],
+        families: vec![Family::Kill, Family::Pause, Family::Partition, Family::DiskLoss],
         duration: Duration::from_secs(25),
         ..Options::of_seed(seed())
     };
