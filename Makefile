@@ -19,7 +19,7 @@ BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
 CARGO := cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test check fix fmt clippy doc run-server run-node \
+.PHONY: help deps build run test check fix fmt security clippy doc run-server run-node \
         apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos soak bugs fuzz clean-dev
 
 help: ## Show this list
@@ -42,10 +42,13 @@ test: deps ## Everything that must pass, the whole-system tests too
 	$(CARGO) nextest run --locked --workspace
 	$(CARGO) test --locked --workspace --doc
 
-check: fmt clippy doc ## Formatting, lints and documentation, without writing anything
+check: fmt security clippy doc ## Formatting, lints and documentation, without writing anything
 
 fmt: ## Check the formatting
 	$(CARGO) fmt --all -- --check
+
+security: ## Check that the tests exist which docs/security.md names
+	./.ci/check-security
 
 clippy: ## Lints, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

@@ -2,7 +2,7 @@
 
 use boss_proto::{
     limits::MESSAGE_BYTES_MAX,
-    v1::{self, cluster_client::ClusterClient, server_join_client::ServerJoinClient},
+    v1::{self, audit_client::AuditClient, cluster_client::ClusterClient, server_join_client::ServerJoinClient},
 };
 use tonic::Streaming;
 
@@ -21,6 +21,14 @@ impl Client {
             ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).save_snapshot(request).await
         };
         self.open(v1::SaveSnapshotRequest {}, send).await
+    }
+
+    /// What the server that is asked has kept of who did what. Each server keeps its own: ask them one by one.
+    pub async fn read_audit(&self, request: v1::ReadAuditRequest) -> Result<Streaming<v1::ReadAuditResponse>, Error> {
+        let send = |channel, request| async move {
+            AuditClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).read(request).await
+        };
+        self.open(request, send).await
     }
 
     /// Has the members compare the hashes of their states now.

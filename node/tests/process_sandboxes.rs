@@ -135,6 +135,62 @@ async fn the_program_has_its_own_session_and_only_three_descriptors() {
     }
 }
 
+/// Every file below a folder that holds a text.
+fn files_with(folder: &Path, wanted: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let holds = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).contains(wanted);
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files_with(&path, wanted),
+            false => holds(&path).then(|| path.display().to_string()).into_iter().collect(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_given_is_in_the_programs_environment_and_in_no_file() {
+    const CANARY: &str = "canary-c07a \"quoted\"";
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = provider(dir.path());
+    let mut spec = script(
+        "given",
+        "echo plain-c07a; test \"$TOKEN\" = \"$WANTED\" && echo same; env | grep -c BOSS_SANDBOX_ID=given-1; exec sleep 1006",
+    );
+    let values: Values = [("TOKEN", CANARY), ("WANTED", CANARY), ("BOSS_SANDBOX_ID", "other")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+    spec.given = values.names().cloned().collect();
+    runtime.prepare(&spec).await.unwrap();
+    let running = runtime.start(&spec.id, &values).await.unwrap();
+    until("its words", || lines(&runtime, &spec.id).len() >= 3).await;
+    assert_eq!(lines(&runtime, &spec.id), ["plain-c07a", "same", "1"]);
+    assert_ne!(files_with(dir.path(), "plain-c07a"), Vec::<String>::new(), "the search finds what is there");
+    assert_eq!(files_with(dir.path(), "canary-c07a"), Vec::<String>::new());
+    // Nor does the monitor hold it where others could read it.
+    let monitor = monitor_of(running.pid);
+    let output = fs::read_link(format!("/proc/{monitor}/fd/1")).unwrap();
+    assert_eq!(output, Path::new("/dev/null"));
+    for file in ["environ", "cmdline"] {
+        assert!(!fs::read_to_string(format!("/proc/{monitor}/{file}")).unwrap().contains("canary-c07a"), "{file}");
+    }
+    runtime.stop(&spec.id, GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sandbox_that_is_not_given_what_its_plan_says_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = provider(dir.path());
+    let mut spec = script("kept", "echo started");
+    spec.given = vec!["TOKEN".to_owned()];
+    runtime.prepare(&spec).await.unwrap();
+    let Err(Error::Sandbox { reason, .. }) = runtime.start(&spec.id, &Values::default()).await else {
+        panic!("it started")
+    };
+    assert_eq!(reason, Reason::CreateFailed);
+    assert_eq!(lines(&runtime, &spec.id), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn stopping_takes_the_whole_tree_also_what_left_the_session() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,6 +9,8 @@ mod support;
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/audits.rs"]
+mod audits;
 #[path = "api/contact.rs"]
 mod contact;
 #[path = "api/doors.rs"]

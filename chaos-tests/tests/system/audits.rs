@@ -80,6 +80,16 @@ async fn writes_and_refusals_are_kept_over_kills_and_tampering_is_found() {
     });
     or_fail(whole.await);
 
+    // A running cluster tells the same, each write once, and verifies every server's records.
+    let found = bossctl.succeed(&["audit", "search", "--object", "pods/default/seen", "--verb", "create"]).await;
+    assert_eq!(found.matches("admin create pods/default/seen: done").count(), 1, "{found}");
+    let found = bossctl.succeed(&["audit", "search", "--user", "mallory", "--refused"]).await;
+    assert!(found.contains("Pod/default/never"), "{found}");
+    let tail = bossctl.succeed(&["audit", "tail", "--lines", "3"]).await;
+    assert_eq!(tail.lines().count(), 3, "{tail}");
+    let verified = bossctl.succeed(&["audit", "verify"]).await;
+    assert_eq!(verified.matches("are whole").count(), 3, "{verified}");
+
     // A user cannot forge a head, whatever his role.
     let forged = "apiVersion: boss.dev/v1\nkind: AuditHead\nmetadata: {name: server-1}\nspec: {sequence: 1}\n";
     let refused = bossctl.run_with_input(&["replace", "-f", "-"], forged).await;
@@ -95,4 +105,6 @@ async fn writes_and_refusals_are_kept_over_kills_and_tampering_is_found() {
     fs::write(&file, edited).expect("it can be written");
     let found = bossctl.run(&["audit", "verify", "--dir", &dir, "--offline"]).await;
     assert!(found.code == 1 && found.stdout.contains("was edited"), "{found:?}");
+    let found = bossctl.run(&["audit", "verify"]).await;
+    assert!(found.code == 1 && found.stdout.contains("was edited"), "the running cluster tells it, too: {found:?}");
 }

@@ -29,6 +29,7 @@ mod bad_configuration;
 mod bad_credentials;
 mod bad_manifests;
 mod certificates;
+mod given;
 
 mod bossctl;
 mod bugs;

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// What servers have kept of who did what, in their files.
+/// What servers have kept of who did what: of a running cluster, or in the files of one server
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Show the last records, and those that come with --follow
     Tail {
-        /// The folder of the files: `audit` in a server's data folder
+        /// Read these files instead of asking the cluster: `audit` in a server's data folder
         #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
+        dir: Option<PathBuf>,
         /// How many
         #[arg(long, default_value_t = 20, value_name = "N")]
         lines: usize,
@@ -23,14 +23,14 @@ pub enum Audit {
     Search(SearchAudit),
     /// Look for gaps, edits and cut ends; exit code 1 when there are any
     Verify {
-        /// The folder of the files: `audit` in a server's data folder
+        /// Read these files instead of every server's records: `audit` in a server's data folder
         #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
+        dir: Option<PathBuf>,
         /// A head as the registry has it (bossctl get auditheads -o json), instead of asking a cluster
-        #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+        #[arg(long, value_name = "FILE", conflicts_with = "offline", requires = "dir")]
         heads: Option<PathBuf>,
         /// Ask no cluster: a cut end cannot be found then
-        #[arg(long)]
+        #[arg(long, requires = "dir")]
         offline: bool,
     },
 }
@@ -38,9 +38,9 @@ pub enum Audit {
 /// Which records.
 #[derive(Debug, Clone, Args)]
 pub struct SearchAudit {
-    /// The folder of the files: `audit` in a server's data folder
+    /// Read these files instead of asking the cluster: `audit` in a server's data folder
     #[arg(long, value_name = "DIR")]
-    pub dir: PathBuf,
+    pub dir: Option<PathBuf>,
     /// Who did it
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,

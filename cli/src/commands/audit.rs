@@ -1,5 +1,6 @@
-//! `bossctl audit`: the files in which a server keeps who did what. Reads files; a cluster only for the heads that it
-//! remembers.
+//! `bossctl audit`: what servers keep of who did what, in files or from a running cluster.
+
+mod remote;
 
 use std::{
     fs::File,
@@ -11,9 +12,10 @@ use std::{
 use boss_base::journal::{self, Head};
 use boss_client::Query;
 use boss_proto::{
+    audit::{fits, text},
     kind::Kind,
     manifest,
-    v1::{Object, object::Body},
+    v1::{AuditFilter, Object, object::Body},
 };
 use serde_json::Value;
 
@@ -30,20 +32,26 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(args: args::Audit, global: &Global) -> Result<Exit, Failure> {
     match args {
-        args::Audit::Tail { dir, lines, follow } => tail(&dir, lines, follow).await,
-        args::Audit::Search(search) => {
-            each(&search.dir, |record| {
-                if fits(&search, record) {
-                    terminal::print(&line(record));
-                }
-            })?;
-            Ok(Exit::Ok)
-        }
-        args::Audit::Verify { dir, heads, offline } => {
+        args::Audit::Tail { dir: None, lines, follow } => remote::tail(&Session::open(global)?, lines, follow).await,
+        args::Audit::Tail { dir: Some(dir), lines, follow } => tail(&dir, lines, follow).await,
+        args::Audit::Search(search) => match &search.dir {
+            None => remote::search(&Session::open(global)?, filter(&search)).await,
+            Some(dir) => {
+                let filter = filter(&search);
+                each(dir, |record| {
+                    if fits(&filter, record) {
+                        terminal::print(&line(record));
+                    }
+                })?;
+                Ok(Exit::Ok)
+            }
+        },
+        args::Audit::Verify { dir: None, .. } => remote::verify(&Session::open(global)?).await,
+        args::Audit::Verify { dir: Some(dir), heads, offline } => {
             let heads = match (&heads, offline) {
                 (_, true) => Vec::new(),
                 (Some(file), false) => heads_of_file(file)?,
-                (None, false) => heads_of_cluster(global).await?,
+                (None, false) => heads_of_cluster(&Session::open(global)?).await?,
             };
             verify(&dir, &heads, offline)
         }
@@ -92,21 +100,14 @@ async fn tail(dir: &Path, count: usize, follow: bool) -> Result<Exit, Failure> {
     }
 }
 
-fn text<'r>(record: &'r Value, field: &str) -> &'r str {
-    record[field].as_str().unwrap_or_default()
-}
-
-fn is_refused(record: &Value) -> bool {
-    text(record, "result").starts_with("refused") || !matches!(text(record, "code"), "" | "OK")
-}
-
-fn fits(search: &SearchAudit, record: &Value) -> bool {
-    let holds = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| found.contains(&**wanted));
-    let verb = format!("{}{}", text(record, "verb"), text(record, "method"));
-    search.user.as_ref().is_none_or(|user| user == text(record, "user"))
-        && holds(&search.object, text(record, "object"))
-        && holds(&search.verb, &verb)
-        && (!search.refused || is_refused(record))
+fn filter(search: &SearchAudit) -> AuditFilter {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    AuditFilter {
+        user: text(&search.user),
+        object: text(&search.object),
+        verb: text(&search.verb),
+        refused: search.refused,
+    }
 }
 
 /// One record on one line, for people.
@@ -147,8 +148,7 @@ fn verify(dir: &Path, heads: &[(String, Head)], offline: bool) -> Result<Exit, F
     Err(Failure::new(Exit::Failed, "the audit is not whole", format!("{} problems", verified.problems.len())))
 }
 
-async fn heads_of_cluster(global: &Global) -> Result<Vec<(String, Head)>, Failure> {
-    let session = Session::open(global)?;
+async fn heads_of_cluster(session: &Session) -> Result<Vec<(String, Head)>, Failure> {
     let listed = session.client.list(&Query::all(Kind::AuditHead)).await;
     let listed = listed.map_err(|error| Failure::from_client("cannot get the heads of audits", &error))?;
     Ok(listed.objects.iter().filter_map(head_of).collect())
@@ -196,11 +196,12 @@ mod tests {
     }
 
     fn search(dir: &Path, change: impl FnOnce(&mut SearchAudit)) -> Vec<String> {
-        let mut search = SearchAudit { dir: dir.to_owned(), user: None, object: None, verb: None, refused: false };
+        let mut search = SearchAudit { dir: None, user: None, object: None, verb: None, refused: false };
         change(&mut search);
+        let filter = filter(&search);
         let mut found = Vec::new();
         each(dir, |record| {
-            if fits(&search, record) {
+            if fits(&filter, record) {
                 found.push(line(record));
             }
         })

@@ -19,6 +19,7 @@ use http::{HeaderMap, Request, Response};
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
+pub(super) use self::kept::code_word;
 use self::{
     calls::Calls,
     watches::{Place, Watches},
@@ -131,7 +132,10 @@ impl Gate {
             return Ok(Admitted::at_once(method));
         }
         let certificate = request.extensions().get::<PeerInfo>().and_then(|peer| peer.certificate.clone());
-        let identity = self.authenticator.authenticate(request.headers(), certificate.as_deref())?;
+        let identity = self.authenticator.identify(request.headers(), certificate.as_deref())?;
+        // Before anything is refused: the audit says who it was.
+        request.extensions_mut().insert(identity.clone());
+        self.authenticator.check_counts(&identity)?;
         match found {
             None | Some((_, Door::Server)) => {
                 return Err(Error::Unimplemented(format!("there is no method {}", request.uri().path())));
@@ -146,7 +150,6 @@ impl Gate {
         let ends_with_credential = doors::is_stream(method) && !matches!(found, Some((_, Door::Agent)));
         let lasts_with = ends_with_credential.then(|| identity.clone());
         let admitted = Admitted { lasts_with, ..self.pace(method, &identity)? };
-        request.extensions_mut().insert(identity);
         // For streams of many calls, which take a turn for each.
         request.extensions_mut().insert(self.turns.clone());
         Ok(admitted)
@@ -226,6 +229,9 @@ where
         let began = self.gate.clock.monotonic();
         let mut kept = kept::Kept::of(&self.gate.audit, self.gate.side, &mut request);
         let admitted = self.gate.audit_allows().and_then(|()| self.gate.admit(&mut request));
+        if let Some(kept) = &mut kept {
+            kept.caller = request.extensions().get::<Arc<Identity>>().cloned();
+        }
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
@@ -237,9 +243,6 @@ where
             }
         };
         // Polled to readiness is this one; the clone is for the next call.
-        if let Some(kept) = &mut kept {
-            kept.caller = request.extensions().get::<Arc<Identity>>().cloned();
-        }
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let (clock, calls, method) = (self.gate.clock.clone(), self.gate.calls.clone(), admitted.method);

@@ -1,9 +1,11 @@
 //! The generic service over all kinds.
 
+mod audited;
 mod reading;
 
 use std::{pin::Pin, sync::Arc};
 
+use boss_base::clock::Clock;
 use boss_proto::{
     WARNING_HEADER,
     encoded::{DeleteResponse, GetResponse, ListResponse, WriteResponse, registry_server::Registry},
@@ -17,13 +19,13 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, metadata::BinaryMetadataValue};
 
-use self::reading::WatchStream;
 #[cfg(any(test, fuzzing))]
 pub use self::reading::fuzz_requests;
+use self::{audited::Streamed, reading::WatchStream};
 use super::{Error, status::to_status};
 use crate::{
     admission::Write,
-    audit::Subject,
+    audit::{Audit, Subject},
     auth::Identity,
     reads::{self, Reads},
     writes::{self, Answer, Reply, Writes},
@@ -34,6 +36,9 @@ use crate::{
 pub struct RegistryService {
     writes: Writes,
     reads: Reads,
+    /// Keeps what is refused within streams; the gate keeps the rest.
+    audit: Audit,
+    clock: Arc<dyn Clock>,
     /// Cancelled when the server stops: open watches end then, so that their clients move on.
     stopping: CancellationToken,
 }
@@ -41,8 +46,8 @@ pub struct RegistryService {
 impl RegistryService {
     /// The service over these doors.
     #[must_use]
-    pub fn new(writes: Writes, reads: Reads, stopping: CancellationToken) -> Self {
-        Self { writes, reads, stopping }
+    pub fn new(writes: Writes, reads: Reads, audit: Audit, clock: Arc<dyn Clock>, stopping: CancellationToken) -> Self {
+        Self { writes, reads, audit, clock, stopping }
     }
 
     async fn write(&self, identity: Arc<Identity>, write: Write) -> Result<Response<WriteResponse>, Error> {
@@ -103,8 +108,18 @@ impl Registry for RegistryService {
         request: Request<Streaming<WriteStreamRequest>>,
     ) -> Result<Response<Self::WriteStreamStream>, Status> {
         let identity = Identity::of(&request)?;
-        let input = request.into_inner().map(|message| message.map_err(|status| broken_input(&status)));
+        let streamed = Streamed::of(&self.audit, &self.clock, &identity);
+        let asked = streamed.clone();
+        let input = request.into_inner().map(move |message| {
+            let message = message.map_err(|status| broken_input(&status));
+            message.inspect(|message| asked.iter().for_each(|streamed| streamed.asked(&message.writes)))
+        });
         let answers = self.writes.stream(identity, input).await.map_err(Error::from)?;
+        let answers = answers.inspect(move |answer| {
+            if let (Some(streamed), Ok(answer)) = (&streamed, answer) {
+                streamed.answered(&answer.results);
+            }
+        });
         let answers = answers.map(|answer| answer.map_err(|error| to_status(&error.into())));
         let stopping = to_status(&reads::Error::ShuttingDown.into());
         // A stream that has come to its end does not hear of the stop.

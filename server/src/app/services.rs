@@ -67,7 +67,13 @@ pub(super) struct Services {
 impl Services {
     pub(super) fn for_clients(&self, mut server: Server<Gated>, stopping: CancellationToken) -> Router<Gated> {
         let audit = AuditService::new(self.id, self.raft.clone(), self.audit.clone(), stopping.clone());
-        let registry = RegistryService::new(self.writes.clone(), self.reads.clone(), stopping);
+        let registry = RegistryService::new(
+            self.writes.clone(),
+            self.reads.clone(),
+            self.audit.clone(),
+            self.clock.clone(),
+            stopping,
+        );
         let cluster =
             ClusterService::new(self.cluster_id.clone(), self.raft.clone(), self.peers.clone(), self.members.clone());
         let tokens = TokensService::new(TokensParts {

@@ -62,13 +62,18 @@ impl Authenticator {
         headers: &HeaderMap,
         certificate: Option<&PeerCertificate>,
     ) -> Result<Arc<Identity>, Error> {
-        let identity = match (token::from_headers(headers)?, certificate) {
-            (Some(token), _) => self.identify_token(token)?,
-            (None, Some(certificate)) => Arc::new(self.identify_certificate(certificate)?),
-            (None, None) => return Err(Error::Missing),
-        };
+        let identity = self.identify(headers, certificate)?;
         self.check_counts(&identity)?;
         Ok(identity)
+    }
+
+    /// Who shows such a credential, whether it still counts or was taken back.
+    pub fn identify(&self, headers: &HeaderMap, certificate: Option<&PeerCertificate>) -> Result<Arc<Identity>, Error> {
+        match (token::from_headers(headers)?, certificate) {
+            (Some(token), _) => self.identify_token(token),
+            (None, Some(certificate)) => Ok(Arc::new(self.identify_certificate(certificate)?)),
+            (None, None) => Err(Error::Missing),
+        }
     }
 
     /// The caller of a call that another server passed on: everything is verified again.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use boss_proto::v1::{
-    ApplyRequest, CreateRequest, GetRequest, GetResponse, ListRequest, Object, PatchRequest, SealingKey, WatchRequest,
-    object::Body, watch_response,
+    ApplyRequest, CreateRequest, GetRequest, GetResponse, ListRequest, Object, PatchRequest, SaveSnapshotRequest,
+    SealingKey, WatchRequest, cluster_client::ClusterClient, object::Body, save_snapshot_response, watch_response,
 };
 use tonic::Code;
 
@@ -85,6 +85,42 @@ async fn a_secret_is_read_on_every_server_and_lies_on_no_disk_in_clear_text() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saved_snapshot_holds_no_secret_in_clear_text() {
+    let cluster = Cluster::start(1).await;
+    let mut admin = cluster.admin(0);
+    create_when_sealed(&mut admin, &manifest(CANARY)).await;
+    create(&mut admin, object("kind: ConfigMap\nmetadata: {name: c}\ndata: {key: plain-canary-2d}")).await.unwrap();
+    let identity = Some((&cluster.ca, "user", "root", ["system:admins"].as_slice()));
+    let mut client = ClusterClient::new(cluster.channel(0, identity));
+    let mut parts = client.save_snapshot(SaveSnapshotRequest::default()).await.unwrap().into_inner();
+    let mut file = Vec::new();
+    while let Some(part) = parts.message().await.unwrap() {
+        if let Some(save_snapshot_response::Part::Chunk(chunk)) = part.part {
+            file.extend_from_slice(&chunk);
+        }
+    }
+    let unpacked = unpacked(&file);
+    let holds =
+        |text: &str| [&file, &unpacked].iter().any(|bytes| bytes.windows(text.len()).any(|it| it == text.as_bytes()));
+    assert!(holds("plain-canary-2d"), "the search finds what is there");
+    assert!(!holds(CANARY), "a backup shows a secret");
+}
+
+/// What the compressed parts of a file hold.
+fn unpacked(file: &[u8]) -> Vec<u8> {
+    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    let begins = file.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC).map(|(at, _)| at);
+    let mut all = Vec::new();
+    for at in begins {
+        // What only looks like a beginning breaks off.
+        if let Ok(decoder) = zstd::stream::read::Decoder::new(&file[at..]) {
+            let _ = std::io::Read::read_to_end(&mut decoder.single_frame(), &mut all);
+        }
+    }
+    all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
-//! What agents of nodes may write: themselves, their pods' status, events, and the end of what they ran.
+//! What agents of nodes may write: themselves, their pods' status, events, and the end of what they ran. And what they
+//! may read of what their pods are given.
 
 use super::*;
+use crate::auth::node_authorizer::{Sight, check_get};
 
 #[test]
 fn an_agent_creates_its_own_node_and_events_only() {
@@ -83,4 +85,60 @@ fn an_agent_deletes_no_collection_not_even_an_empty_one() {
         let found = collect(&registry(CLUSTER), &agent(), &request, stamp());
         check_forbidden(found.map(|found| found.operations.len()), "no collections");
     }
+}
+
+/// Pods with what they are given: one on n1, one on n2, one nowhere.
+const GIVEN: &str = r#"
+---
+kind: Namespace
+metadata: {name: other}
+---
+kind: Node
+metadata: {name: n2}
+status:
+  conditions: [{type: Ready, status: "True"}]
+  allocatable: {cpu: "4", memory: 4Gi}
+  runtimeCapabilities:
+    providers:
+      - {name: process, classes: [process], healthy: true, isolationLevels: [sharedHost], networkModes: [host],
+         artifactTypes: [Executable]}
+---
+kind: Pod
+metadata: {name: here, namespace: default}
+spec: {nodeName: n1, sandboxClass: process, containers: [{name: main, command: [a], envFrom: [{secretRef: {name: s}}],
+       env: [{name: A, valueFrom: {configMapKeyRef: {name: m, key: k}}}]}]}
+---
+kind: Pod
+metadata: {name: there, namespace: default}
+spec: {nodeName: n2, sandboxClass: process, containers: [{name: main, command: [a], envFrom: [{secretRef: {name: t}}]}]}
+---
+kind: Pod
+metadata: {name: nowhere, namespace: default}
+spec: {sandboxClass: process, containers: [{name: main, command: [a], envFrom: [{secretRef: {name: u}}]}]}
+"#;
+
+#[test]
+fn an_agent_reads_what_its_own_pods_name_and_nothing_else() {
+    let view = registry(&format!("{}{GIVEN}", CLUSTER.trim_end()));
+    let other = identity(Role::Node("n2".into()), "system:node:n2", &[NODES_GROUP]);
+    let reads = |who: &Identity, kind, namespace: &str, name: &str, is_past| {
+        let key = Key::new(kind, namespace, name);
+        check_get(who, Sight { view: &view, key: &key, record: None, is_past }).is_ok()
+    };
+    for (kind, namespace, name, [first, second]) in [
+        (Kind::Secret, "default", "s", [true, false]),
+        (Kind::ConfigMap, "default", "m", [true, false]),
+        (Kind::Secret, "default", "t", [false, true]),
+        (Kind::Secret, "default", "u", [false, false]),
+        // The same names elsewhere, or of another kind.
+        (Kind::Secret, "other", "s", [false, false]),
+        (Kind::Secret, "default", "m", [false, false]),
+        (Kind::ConfigMap, "default", "s", [false, false]),
+        (Kind::ServiceAccount, "default", "s", [false, false]),
+    ] {
+        let got = [reads(&agent(), kind, namespace, name, false), reads(&other, kind, namespace, name, false)];
+        assert_eq!(got, [first, second], "{kind} {namespace}/{name}");
+    }
+    assert!(!reads(&agent(), Kind::Secret, "default", "s", true), "what it was before is nobody's business");
+    assert!(reads(&admin(), Kind::Secret, "default", "t", true), "who is no agent is asked for roles alone");
 }

@@ -19,7 +19,9 @@ subjects: [{kind: User, name: ann}]
 ---
 kind: Pod
 metadata: {name: given, namespace: default}
-spec: {sandboxClass: process, containers: [{name: main, command: [sleep], envFrom: [{secretRef: {name: theirs}}]}]}
+spec: {sandboxClass: process, isolation: sharedHost, network: {mode: host}, restartPolicy: Never,
+       terminationGracePeriodSeconds: 30,
+       containers: [{name: main, command: [sleep], envFrom: [{secretRef: {name: theirs}}]}]}
 "#;
 
 fn ann() -> Identity {

@@ -1,5 +1,5 @@
 //! Whatever callers without the right to give more try, in any order and together: no sequence of allowed writes lets
-//! one of them do what none of them could do before.
+//! one of them do what none of them could do before, nor have a pod given what none of them may read.
 
 use boss_proto::v1::{
     AggregationRule, ClusterRole, ClusterRoleBinding, ObjectMeta, PolicyRule, RoleBinding, RoleRef, Subject,
@@ -13,7 +13,7 @@ const NAMESPACES: [&str; 2] = ["a", "b"];
 const ROLES: [&str; 4] = ["r0", "r1", "r2", "manager"];
 /// Nothing with which somebody may give more than he has.
 const VERBS: [&str; 3] = ["get", "update", "delete"];
-const RESOURCES: [&str; 5] = ["pods", "pods/log", "nodes", "configmaps", "*"];
+const RESOURCES: [&str; 6] = ["pods", "pods/log", "nodes", "configmaps", "secrets", "*"];
 const AGGREGATED: [&[&str]; 3] = [&[], &["area=apps"], &["area=db"]];
 const RBAC: [&str; 4] = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"];
 
@@ -66,8 +66,28 @@ fn binding(name: &str, namespace: &str, kind: &str, role: &str, user: &str) -> O
     }
 }
 
+/// A pod that may name a secret or a config map.
+fn any_pod() -> impl Strategy<Value = Object> {
+    let given = select(
+        &[
+            "",
+            "envFrom: [{secretRef: {name: x}}]",
+            "envFrom: [{configMapRef: {name: y}}]",
+            "env: [{name: A, valueFrom: {secretKeyRef: {name: y, key: k, optional: true}}}]",
+        ][..],
+    );
+    (select(&NAMESPACES[..]), select(&["p", "q"][..]), given, any::<bool>()).prop_map(|(namespace, name, given, other)| {
+        let command = if other { "env" } else { "true" };
+        let mut pod = object(&format!(
+            "kind: Pod\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{containers: [{{command: ['{command}'], {given}}}]}}"
+        ));
+        defaults::fill(&mut pod);
+        pod
+    })
+}
+
 fn any_object() -> impl Strategy<Value = Object> {
-    prop_oneof![any_cluster_role(), any_role(), any_binding()]
+    prop_oneof![any_cluster_role(), any_role(), any_binding(), any_pod()]
 }
 
 /// Who tries what: to create, to replace or to delete.
@@ -79,7 +99,7 @@ fn any_attempt() -> impl Strategy<Value = (&'static str, u8, Object)> {
 fn beginning(objects: Vec<Object>) -> (State, u64) {
     let manager = PolicyRule {
         verbs: words(&["create", "update", "delete", "get"]),
-        resources: words(&RBAC),
+        resources: words(&[&RBAC[..], &["pods"]].concat()),
         ..PolicyRule::default()
     };
     let manager = ClusterRole { metadata: meta("", "manager"), rules: vec![manager], ..Default::default() };
@@ -155,15 +175,48 @@ fn rights(view: &View) -> Vec<Attributes<'static>> {
     rights
 }
 
+/// Every pod, but for what only the registry sets.
+fn pods(view: &View) -> Vec<Object> {
+    let bare = |mut object: Object| {
+        if let Some(v1::object::Body::Pod(pod)) = &mut object.body {
+            pod.metadata =
+                meta(&pod.metadata.as_ref().unwrap().namespace.clone(), &pod.metadata.as_ref().unwrap().name.clone());
+            pod.status = None;
+        }
+        object
+    };
+    view.list(Kind::Pod, None).map(|record| bare(record.object.clone())).collect()
+}
+
+/// What of secrets and config maps some user may read.
+fn readable(view: &View) -> Vec<Key> {
+    let callers = USERS.map(|user| identity(Role::User, user, &[]).caller());
+    let mut keys = Vec::new();
+    for kind in [Kind::Secret, Kind::ConfigMap] {
+        for namespace in NAMESPACES {
+            keys.extend(["x", "y"].map(|name| Key::new(kind, namespace, name)));
+        }
+    }
+    keys.retain(|key| callers.iter().any(|caller| view.authorize(caller, &Attributes::on("get", key)).allowed));
+    keys
+}
+
 #[test]
 fn rights_can_be_given_and_taken_at_all() {
     let (mut state, index) = beginning(Vec::new());
     let give = binding("r0", "a", "ClusterRole", "manager", "bob");
     assert!(attempt(&mut state, index + 1, "ann", 0, give.clone()), "who holds a role's rights may give them");
     assert!(attempt(&mut state, index + 2, "bob", 2, give));
-    let more = PolicyRule { verbs: words(&["get"]), resources: words(&["pods"]), ..PolicyRule::default() };
+    let more = PolicyRule { verbs: words(&["get"]), resources: words(&["nodes"]), ..PolicyRule::default() };
     let role = ClusterRole { metadata: meta("", "r1"), rules: vec![more], ..Default::default() };
     assert!(!attempt(&mut state, index + 3, "ann", 0, role.into_object()), "but no others");
+    let pod = |more: &str| {
+        object(&format!(
+            "kind: Pod\nmetadata: {{name: p, namespace: a}}\nspec: {{containers: [{{command: [a]{more}}}]}}"
+        ))
+    };
+    assert!(!attempt(&mut state, index + 4, "ann", 0, pod(", envFrom: [{secretRef: {name: x}}]")));
+    assert!(attempt(&mut state, index + 5, "ann", 0, pod("")));
 }
 
 proptest! {
@@ -176,12 +229,18 @@ proptest! {
     ) {
         let (mut state, mut index) = beginning(objects);
         let before = rights(&state.view());
+        let (pods, readable) = (pods(&state.view()), readable(&state.view()));
         for (user, verb, object) in attempts {
             index += 1;
             attempt(&mut state, index, user, verb, object);
         }
         for right in rights(&state.view()) {
             prop_assert!(before.contains(&right), "{right:?} was gained");
+        }
+        for object in self::pods(&state.view()).into_iter().filter(|object| !pods.contains(object)) {
+            for given in boss_proto::references::newly_given(None, &object) {
+                prop_assert!(readable.contains(&given), "{given} was given to a pod, and nobody could read it");
+            }
         }
     }
 }

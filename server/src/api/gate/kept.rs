@@ -105,7 +105,8 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn code_word(code: Code) -> &'static str {
+/// As gRPC names the code.
+pub(in crate::api) fn code_word(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
