@@ -60,7 +60,7 @@ pub struct Plan {
     pub seed: u64,
     /// From the first call to the last.
     pub duration: Duration,
-    /// Clients of registers; there are one of a set and one of pairs beside them.
+    /// Clients of registers; there are two of a set and one of pairs beside them.
     pub clients: u64,
     /// Operations in a second of all clients together; none for as many as there are.
     pub rate: Option<f64>,
@@ -141,8 +141,10 @@ async fn ask(target: &Target, scratch: &Scratch, plan: &Plan, (recorder, stop): 
     for client in 0..plan.clients {
         all.push(Box::pin(registers.run(seed(client), servers)));
     }
+    // Two, so that the set changes while it is listed.
     all.push(Box::pin(members.run(seed(plan.clients), servers)));
-    all.push(Box::pin(pairs.run(seed(plan.clients + 1), servers)));
+    all.push(Box::pin(members.run(seed(plan.clients + 1), servers)));
+    all.push(Box::pin(pairs.run(seed(plan.clients + 2), servers)));
     join_all(all).await;
 }
 

@@ -22,7 +22,7 @@ pub struct Verify {
     /// From the first call to the last
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// Clients of registers, beside one of a set and one of transactions
+    /// Clients of registers, beside two of a set and one of transactions
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
     pub clients: u64,
     /// Operations per second of all clients together [default: as many as possible; 5 with --canary]
