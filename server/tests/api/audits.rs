@@ -75,7 +75,7 @@ async fn what_is_refused_at_the_gate_names_who_was_known() {
     assert_eq!(call("/boss.v1.Registry/Get", &token).await.code(), Code::InvalidArgument);
     let mut tokens =
         TokensClient::with_interceptor(cluster.channel(0, None), Bearer::new(Some(cluster.token("admin", ADMIN.1))));
-    let target = Some(revoke_request::Target::Subject("user:ivan".to_owned()));
+    let target = Some(revoke_request::Target::User("ivan".to_owned()));
     tokens.revoke(boss_proto::v1::RevokeRequest { target, ..Default::default() }).await.unwrap();
     assert_eq!(call("/boss.v1.Registry/Get", &token).await.code(), Code::Unauthenticated);
     let filter = AuditFilter { verb: "Registry/Get".into(), ..refused_of("ivan") };
