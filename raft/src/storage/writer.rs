@@ -32,9 +32,6 @@ const REWRITTEN_ROWS: usize = 512;
 /// Between two attempts at writing everything anew because the store did not follow: a disk that is too slow for the
 /// changes must not be kept busy with the whole.
 const REWRITE_PAUSE: Duration = Duration::from_secs(10);
-/// Overwritten rows stay in the store until it is written anew: when it takes so many times what is alive, unpacked. A
-/// fresh one takes about half of that, so that a row is written once more for each that came.
-const LIVE_SHARE: u64 = 1;
 
 /// Bounds of the store behind the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +198,7 @@ impl<H: Home> Writer<H> {
             return;
         }
         self.unseen_bytes = 0;
-        if disk >= self.limits.floor_bytes && disk > LIVE_SHARE * rows::live_bytes(&now.view) {
+        if disk >= self.limits.floor_bytes && is_bloated(disk, rows::live_bytes(&now.view)) {
             self.rewrite(now, Reason::Shrink);
         }
     }
@@ -357,6 +354,13 @@ impl Meanwhile {
             self.came = true;
         }
     }
+}
+
+/// Overwritten rows stay in the store until it is written anew: when it takes half as much again as what is alive,
+/// unpacked. A fresh one takes about half of what is alive, so a third is alive then, and for two rows that came one was
+/// written once more. With one for each it was a quarter of the servers' time under a stream of writes.
+fn is_bloated(disk_bytes: u64, live_bytes: u64) -> bool {
+    2 * disk_bytes > 3 * live_bytes
 }
 
 fn reaches(durable: Option<LogId>, log_id: Option<LogId>) -> bool {

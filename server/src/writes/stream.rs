@@ -117,7 +117,7 @@ where
             if self.ended && self.waiting.is_empty() && self.running.is_empty() {
                 return Ok(None);
             }
-            let may_read = !self.ended && self.in_flight + self.waiting.len() < STREAM_WRITES_IN_FLIGHT_MAX;
+            let may_read = !self.ended && has_room(self.in_flight + self.waiting.len());
             tokio::select! {
                 biased;
                 Some(entry) = self.running.next(), if !self.running.is_empty() => {
@@ -297,6 +297,11 @@ where
     }
 }
 
+/// Whether a stream with so many writes that are not answered may read on.
+fn has_room(unanswered: usize) -> bool {
+    unanswered < STREAM_WRITES_IN_FLIGHT_MAX
+}
+
 /// What the write depends on has changed since it was admitted. If later writes of the same object are on their way,
 /// doing it now would put it behind them.
 async fn admit_again(
@@ -356,4 +361,15 @@ fn refused(error: Error) -> streamed_result::Outcome {
     let refusal = status::to_refusal(&error.into());
     let (code, message, info) = (refusal.code, refusal.message, refusal.info);
     streamed_result::Outcome::Refused(WriteRefusal { code, message, info })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_write_that_may_be_in_flight_is_read_and_the_next_one_waits() {
+        assert!(has_room(STREAM_WRITES_IN_FLIGHT_MAX - 1));
+        assert!(!has_room(STREAM_WRITES_IN_FLIGHT_MAX));
+    }
 }
