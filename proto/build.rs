@@ -49,6 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Ordered maps make the encoding of an object a function of the object: state hashes depend on it.
         .btree_map(".")
         .compile_well_known_types(true)
+        // An object is as large as the largest kind otherwise, wherever one is held or handed on.
+        .boxed(".boss.v1.Object")
         .skip_debug(SECRET)
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_fds(descriptors.clone())?;

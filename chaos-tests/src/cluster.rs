@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use boss_proto::v1::{self, object::Body};
+use boss_proto::{object::Resource, v1};
 use bossctl::provision::{self, Node, Plan, Server};
 use nix::sys::signal::Signal;
 use tonic::Status;
@@ -351,10 +351,7 @@ pub fn refusal<T>(outcome: Result<T, Status>, what: &str) -> Status {
 /// The pod inside an envelope.
 #[must_use]
 pub fn pod_of(object: v1::Object) -> Option<v1::Pod> {
-    match object.body {
-        Some(Body::Pod(pod)) => Some(pod),
-        _ => None,
-    }
+    v1::Pod::try_from_object(object).ok()
 }
 
 fn index_of(id: u64) -> usize {

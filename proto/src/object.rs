@@ -18,7 +18,7 @@ pub trait Resource: Sized {
     /// What is in the envelope, if it is this kind.
     fn from_object(object: &v1::Object) -> Option<&Self>;
     /// The same, by value; hands the envelope back when it holds another kind.
-    #[expect(clippy::result_large_err, reason = "the object goes back to the caller as it came")]
+    
     fn try_from_object(object: v1::Object) -> Result<Self, v1::Object>;
 }
 
@@ -64,7 +64,7 @@ macro_rules! kinds {
                 fn into_object(mut self) -> v1::Object {
                     self.api_version = API_VERSION.to_owned();
                     self.kind = Kind::$kind.to_string();
-                    v1::Object { body: Some(Body::$kind(self)) }
+                    v1::Object { body: Some(Body::$kind(Box::new(self))) }
                 }
 
                 fn from_object(object: &v1::Object) -> Option<&Self> {
@@ -76,7 +76,7 @@ macro_rules! kinds {
 
                 fn try_from_object(object: v1::Object) -> Result<Self, v1::Object> {
                     match object.body {
-                        Some(Body::$kind(body)) => Ok(body),
+                        Some(Body::$kind(body)) => Ok(*body),
                         _ => Err(object),
                     }
                 }

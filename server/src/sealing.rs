@@ -197,7 +197,11 @@ pub fn redacted(record: &Record) -> Object {
             secret.data.clear();
             secret.sealed = None;
         }
-        Some(Body::SigningKey(v1::SigningKey { spec: Some(spec), .. })) => spec.sealed_private_key = None,
+        Some(Body::SigningKey(key)) => {
+            if let Some(spec) = &mut key.spec {
+                spec.sealed_private_key = None;
+            }
+        }
         _ => {}
     }
     object

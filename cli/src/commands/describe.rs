@@ -3,7 +3,8 @@
 use boss_client::Query;
 use boss_proto::{
     kind::Kind,
-    v1::{self, object::Body},
+    object::Resource,
+    v1,
 };
 
 use super::{get, target};
@@ -38,9 +39,5 @@ async fn about(uid: &str, session: &Session) -> Result<Vec<v1::Event>, Failure> 
     let query = Query::all(Kind::Event).fields(format!("involvedObject.uid={uid}"));
     let listed = session.client.list(&query).await;
     let listed = listed.map_err(|error| Failure::from_client("cannot list the events", &error))?;
-    let event = |object: v1::Object| match object.body {
-        Some(Body::Event(event)) => Some(event),
-        _ => None,
-    };
-    Ok(listed.objects.into_iter().filter_map(event).collect())
+    Ok(listed.objects.into_iter().filter_map(|object| v1::Event::try_from_object(object).ok()).collect())
 }

@@ -116,7 +116,7 @@ impl Files {
 
     fn namespace(&self, name: &str) -> Option<&Namespace> {
         self.objects.iter().find_map(|object| match &object.body {
-            Some(Body::Namespace(found)) if object.key()?.name == name => Some(found),
+            Some(Body::Namespace(found)) if object.key()?.name == name => Some(&**found),
             _ => None,
         })
     }
@@ -124,7 +124,7 @@ impl Files {
     fn config_map(&self, params: &Params) -> Option<&ConfigMap> {
         let wanted = Key::new(Kind::ConfigMap, &*params.namespace, &*params.name);
         self.objects.iter().find_map(|object| match &object.body {
-            Some(Body::ConfigMap(map)) if object.key()? == wanted => Some(map),
+            Some(Body::ConfigMap(map)) if object.key()? == wanted => Some(&**map),
             _ => None,
         })
     }

@@ -159,7 +159,7 @@ fn json_yaml_and_names_are_for_programs() {
 #[test]
 fn a_description_has_the_state_and_the_events() {
     let Some(Body::Event(event)) = object(EVENT).body else { panic!("an event") };
-    let text = describe(&object(POD), &[event], NOW);
+    let text = describe(&object(POD), &[*event], NOW);
     for expected in [
         "Name:             web\n",
         "Created:          2026-11-22T00:00:00Z (10m ago)\n",

@@ -22,7 +22,7 @@ fn parsed(spec: &str) -> AdmissionPolicy {
     match object(&format!("kind: AdmissionPolicy\nmetadata: {{name: rule}}\nspec:\n  {}", spec.replace('\n', "\n  ")))
         .body
     {
-        Some(Body::AdmissionPolicy(policy)) => policy,
+        Some(Body::AdmissionPolicy(policy)) => *policy,
         other => panic!("{other:?}"),
     }
 }
@@ -53,7 +53,7 @@ impl World {
             unreachable!("it is one")
         };
         let (groups, operation) = (vec!["devs".to_owned()], Operation::Create);
-        Self { object: object(POD), old: None, namespace, groups, is_system: false, operation }
+        Self { object: object(POD), old: None, namespace: *namespace, groups, is_system: false, operation }
     }
 
     fn write(&self) -> Write<'_> {

@@ -10,7 +10,7 @@ use std::{
 use boss_proto::{
     ids::ServerId,
     key::Key,
-    v1::{ControlPlane, object::Body},
+    v1::object::Body,
 };
 use tokio::sync::watch;
 use tonic::{Status, metadata::AsciiMetadataValue};
@@ -104,7 +104,9 @@ pub(super) fn mark_expelled(mut status: Status) -> Status {
 pub(crate) fn is_removed(view: &View, server: ServerId) -> bool {
     let Some(record) = view.get(&Key::control_plane()) else { return false };
     match &record.object.body {
-        Some(Body::ControlPlane(ControlPlane { spec: Some(spec), .. })) => spec.removed_server_ids.contains(&server.0),
+        Some(Body::ControlPlane(plane)) => {
+            plane.spec.as_ref().is_some_and(|spec| spec.removed_server_ids.contains(&server.0))
+        }
         _ => false,
     }
 }

@@ -17,7 +17,8 @@ const CREDENTIAL_LIFETIME_MAX: Duration = BOOTSTRAP_TOKEN_LIFETIME_MAX;
 impl Case<'_> {
     /// Fills in what is left out of a revocation; other objects stay as they are.
     pub(super) fn fill_revocation(&self, object: &mut Object, stored: Option<&Object>) {
-        let Some(Body::Revocation(Revocation { spec: Some(spec), .. })) = &mut object.body else { return };
+        let Some(Body::Revocation(revocation)) = &mut object.body else { return };
+        let Some(spec) = &mut revocation.spec else { return };
         let stored = stored.and_then(Revocation::from_object).and_then(|stored| stored.spec.as_ref());
         let now = self.stamp.now_ms / 1_000;
         spec.revoked_by = match stored {

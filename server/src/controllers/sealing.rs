@@ -155,11 +155,14 @@ impl Sealing {
         let mut object = record.object.clone();
         match &mut object.body {
             Some(Body::Secret(secret)) => {
-                *secret = self.vault.open(secret)?;
+                **secret = self.vault.open(secret)?;
                 self.vault.seal_with(active, secret)?;
             }
-            Some(Body::SigningKey(SigningKey { metadata, spec: Some(spec), .. })) => {
-                if let Some(sealed) = &spec.sealed_private_key {
+            Some(Body::SigningKey(key)) => {
+                let SigningKey { metadata, spec, .. } = &mut **key;
+                if let Some(spec) = spec
+                    && let Some(sealed) = &spec.sealed_private_key
+                {
                     let text = self.vault.open_bytes(sealed, Kind::SigningKey, metadata.as_ref())?;
                     let sealed = self.vault.seal_bytes(active, Kind::SigningKey, metadata.as_ref(), &text)?;
                     spec.sealed_private_key = Some(sealed);

@@ -3,7 +3,8 @@
 use boss_proto::{
     labels,
     limits::{FINISHED_CHANGES_MAX, REMOVED_SERVERS_MAX},
-    v1::{ControlPlane, ControlPlaneSpec, Member, MembershipChange, Object, object::Body},
+    object::Resource,
+    v1::{ControlPlane, ControlPlaneSpec, Member, MembershipChange, Object},
 };
 use pbjson_types::Timestamp;
 
@@ -31,10 +32,7 @@ pub(super) struct Standing<'a> {
 
 /// The object's contents.
 pub(crate) fn spec_of(object: &Object) -> Option<&ControlPlaneSpec> {
-    match &object.body {
-        Some(Body::ControlPlane(ControlPlane { spec: Some(spec), .. })) => Some(spec),
-        _ => None,
-    }
+    ControlPlane::from_object(object)?.spec.as_ref()
 }
 
 /// Writes a change down, or finds the one that an earlier call of the same id began.
