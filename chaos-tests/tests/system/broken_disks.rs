@@ -20,6 +20,8 @@ use futures_util::future::join_all;
 const DISK: u64 = 384 << 20;
 /// Writes before something happens: the log has several pages by then.
 const BUSY: usize = 200;
+/// Bytes of a large object: several pages of a log.
+const LARGE: usize = 20_000;
 
 /// Does this with a cluster of so many servers on disks of ours.
 fn on_disks_of_ours(servers: usize, work: impl AsyncFnOnce(&mut Cluster) + Send) {
@@ -109,6 +111,18 @@ async fn come_back(cluster: &mut Cluster, id: u64) {
     or_fail(ready.await);
 }
 
+/// Writes large objects, one after the other, until one fails.
+async fn write_until_it_fails(cluster: &Cluster, round: usize) {
+    for number in 0.. {
+        let mut large = record(&format!("large-{round}-{number}"), "x");
+        let metadata = large.metadata.as_mut().expect("a record has one");
+        metadata.annotations.insert("bytes".to_owned(), "x".repeat(LARGE));
+        if cluster.admin_at(1).create(large).await.is_err() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn what_was_acknowledged_survives_the_loss_of_all_unsynced_writes_on_all_servers_at_once() {
     on_disks_of_ours(3, async |cluster| {
@@ -156,6 +170,42 @@ fn a_server_whose_sync_fails_ends_with_a_last_word_and_comes_back_with_what_it_a
             .await;
             check(cluster, &all).await;
         }
+    });
+}
+
+#[test]
+fn what_a_server_shows_after_a_failed_sync_survives_a_power_cut() {
+    on_disks_of_ours(1, async |cluster| {
+        for round in 0..3 {
+            tell(cluster, 1, &Command::FailSyncs { within: "log".to_owned(), times: 1, drops: true });
+            write_until_it_fails(cluster, round).await;
+            let ended = cluster.wait("the server ends", async || {
+                cluster.server(1).and_then(|process| process.exit()).ok_or("it runs")
+            });
+            assert_eq!(ended.await, Exit::Code(1));
+            cluster.start_server(1);
+            cluster.wait_for_server(1).await;
+            let shown = stored(cluster, 1).await;
+            cut_the_power(cluster, &[1], |_| Command::LoseUnsynced);
+            cluster.wait_for_server(1).await;
+            let still = stored(cluster, 1).await;
+            let lost: Vec<_> = shown.iter().filter(|(name, revision)| still.get(*name) != Some(revision)).collect();
+            assert!(lost.is_empty(), "round {round}: {lost:?}");
+        }
+    });
+}
+
+#[test]
+fn the_folders_of_a_server_survive_a_power_cut() {
+    on_disks_of_ours(1, async |cluster| {
+        cluster.kill_server(1);
+        tell(cluster, 1, &Command::LoseUnsynced);
+        for name in ["log", "snapshots", "state"] {
+            let folder = cluster.data_of(1).join(name);
+            assert!(folder.is_dir(), "{name} was lost, and with it all that is synced in it");
+        }
+        cluster.start_server(1);
+        cluster.wait_for_server(1).await;
     });
 }
 

@@ -50,6 +50,8 @@ pub(super) fn recover(dir: &Path, owner: &Owner, index: Index) -> Result<Recover
         recovered.replay(segment, following.next(), segment.first_sequence == oldest)?;
     }
     recovered.check_complete(dir)?;
+    // The newest file may have got its name just before the process was killed: only the kernel knows it then.
+    segment::sync_dir(dir).map_err(OpenError::io(dir))?;
     Ok(recovered)
 }
 
@@ -82,6 +84,7 @@ impl Recovered {
     fn replay(&mut self, segment: &Segment, next_first: Option<u64>, oldest: bool) -> Result<(), OpenError> {
         let bytes = read_all(segment)?;
         let mut offset = usize::try_from(segment.records_at).unwrap_or(usize::MAX);
+        let mut last_batch = offset;
         let stop = loop {
             let (header, frame) = match intact_at(&bytes, offset, segment.salt) {
                 Ok(found) => found,
@@ -93,6 +96,7 @@ impl Recovered {
             let first = oldest && header.sequence == segment.first_sequence;
             self.replay_record(segment, offset, header, frame, first)?;
             self.sequence += 1;
+            last_batch = offset.saturating_sub(header.since_batch as usize);
             offset += header.frame_bytes();
         };
         match next_first {
@@ -102,7 +106,11 @@ impl Recovered {
                 offset,
                 format!("record {} is damaged; later records up to {next} exist", self.sequence),
             )),
-            None => self.end_at(segment, &bytes, offset, stop),
+            None => {
+                self.end_at(segment, &bytes, offset, stop)?;
+                let found = bytes.get(last_batch..offset).unwrap_or_default();
+                segment.write_again(found, last_batch as u64).map_err(OpenError::io(&segment.path))
+            }
         }
     }
 

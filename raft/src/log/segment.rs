@@ -115,6 +115,14 @@ impl Segment {
         }))
     }
 
+    /// Makes durable what was read back here, the last batch. Its sync may have failed, or the process was killed before
+    /// it: then the kernel's cache holds what the disk does not, and after a failure counts it as clean, so that no sync
+    /// alone would ever write it. What was found counts from now on, so it must be there.
+    pub(super) fn write_again(&self, batch: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(batch, offset)?;
+        self.file.sync_data()
+    }
+
     /// Makes zeros of `torn`. In place: a full disk must not keep a server from starting.
     pub(super) fn cut(&self, torn: Range<u64>) -> io::Result<()> {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

@@ -51,6 +51,7 @@ impl SledHome {
     /// Reads which generation counts; makes the directory when it is missing.
     pub fn open(directory: &Path) -> io::Result<Self> {
         files::create_private_directory(directory)?;
+        files::sync_directory(directory.parent().unwrap_or(Path::new(".")))?;
         let current = read_pointer(&directory.join(POINTER))?;
         let numbers = fs::read_dir(directory)?.filter_map(|entry| parse_folder(&entry.ok()?.file_name()));
         let highest = numbers.chain(current).max().unwrap_or_default();

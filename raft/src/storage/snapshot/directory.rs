@@ -40,6 +40,10 @@ impl Directory {
                 fs::remove_file(path.join(name))?;
             }
         }
+        // Nothing that the log may be purged up to is known to the kernel only: neither the newest name, which the
+        // process may have been killed right after, nor the directory, which may be new.
+        files::sync_directory(path)?;
+        files::sync_directory(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Self { path: Arc::new(path.to_owned()), next_temporary: Arc::default() })
     }
 
