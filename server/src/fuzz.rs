@@ -9,10 +9,11 @@ use boss_base::{
 use boss_proto::{
     ids::{Incarnation, Revision},
     join_token,
+    kind::Kind,
     limits::NODE_CERTIFICATE_LIFETIME,
-    manifest,
+    manifest, policy,
     selector::Selector,
-    v1::Object,
+    v1::{AdmissionPolicy, AdmissionPolicySpec, ConfigMap, Object, ObjectMeta, PolicyMutation, PolicyValidation},
 };
 
 pub use crate::{api::fuzz_requests as requests, reads::fuzz::page_token};
@@ -63,6 +64,48 @@ fn there_and_back(object: &Object) {
     assert_eq!(&again, object, "{written}");
 }
 
+/// Policies: what people write as a rule, once to judge and once to change an object. What compiles is evaluated within
+/// its bounds, and an object that it changes is still the same one.
+pub fn policies(input: &[u8]) {
+    let Ok(expression) = std::str::from_utf8(input) else { return };
+    let validations = vec![PolicyValidation { expression: expression.into(), ..PolicyValidation::default() }];
+    let mutations = vec![PolicyMutation { expression: expression.into() }];
+    for spec in [
+        AdmissionPolicySpec { validations, ..AdmissionPolicySpec::default() },
+        AdmissionPolicySpec { mutations, ..AdmissionPolicySpec::default() },
+    ] {
+        let metadata = Some(ObjectMeta { name: "fuzzed".into(), ..ObjectMeta::default() });
+        let said = AdmissionPolicy { metadata, spec: Some(spec), ..AdmissionPolicy::default() };
+        if let Ok(policy) = policy::Policy::compile(&said) {
+            ask(&policy);
+        }
+    }
+}
+
+fn ask(policy: &policy::Policy) {
+    let (namespace, name) = ("default".to_owned(), "thing".to_owned());
+    let metadata = ObjectMeta { name: name.clone(), namespace: namespace.clone(), ..ObjectMeta::default() };
+    let data = [("a".to_owned(), "b".to_owned())].into();
+    let mut object: Object = ConfigMap { metadata: Some(metadata), data, ..ConfigMap::default() }.into();
+    object.fill_type_meta();
+    let groups = ["devs".to_owned()];
+    let write = policy::Write {
+        operation: policy::Operation::Create,
+        kind: Kind::ConfigMap,
+        namespace: &namespace,
+        name: &name,
+        object: Some(&object),
+        old: None,
+        namespace_object: None,
+        caller: policy::Caller { username: "ann", groups: &groups, is_system: false },
+        dry_run: false,
+    };
+    drop(policy::validate([policy].into_iter(), &write, &|_| None));
+    if let Some(mutated) = policy::mutate([policy].into_iter(), &write, &|_| None).mutated {
+        assert_eq!(mutated.key(), object.key(), "a policy made another object of it");
+    }
+}
+
 /// Which revision a caller of the tests stands at.
 pub(crate) const HERE: (Incarnation, Revision) = (Incarnation(3), Revision(9));
 
@@ -89,6 +132,11 @@ mod tests {
     #[test]
     fn no_bytes_make_the_reading_of_a_request_panic() {
         run("requests", requests);
+    }
+
+    #[test]
+    fn no_text_makes_the_compiling_or_asking_of_a_policy_panic() {
+        run("policies", policies);
     }
 
     #[test]
