@@ -9,6 +9,7 @@ pub mod net;
 pub use boss_verify::api;
 pub mod bossctl_run;
 pub mod http;
+pub mod identity_provider;
 pub mod look;
 pub mod machine;
 pub mod manifests;

@@ -30,6 +30,8 @@ mod bad_credentials;
 mod bad_manifests;
 mod certificates;
 mod given;
+mod login;
+mod signing_keys;
 
 mod bossctl;
 mod bugs;
