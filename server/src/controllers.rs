@@ -81,7 +81,7 @@ pub fn start(parts: &Parts) {
     let events = Recorder::new(parts.clock.clone());
     parts.spawn(&events, |kit| NodeHealth::new(kit.leader, kit.sessions, kit.clock, kit.events));
     parts.spawn(&events, |kit| Bootstrap::new(kit.leader));
-    parts.spawn(&events, |kit| Membership::new(kit.leader, kit.handle, kit.clock));
+    parts.spawn(&events, |kit| Membership::new(kit.leader, kit.handle, kit.clock, kit.vault, kit.peers));
     parts.spawn(&events, |kit| Scheduling::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| LostPods::new(kit.leader, kit.clock, kit.events));
     parts.spawn(&events, |kit| Namespaces::new(kit.leader));

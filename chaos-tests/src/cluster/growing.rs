@@ -54,8 +54,16 @@ impl Cluster {
         path
     }
 
-    /// `bossctl cluster join`, on a machine that has no context.
+    /// `bossctl cluster join`, on a machine that has no context, with the cluster's sealing keys as its operator gives
+    /// them.
     pub async fn join(&self, newcomer: &Newcomer, token: &Path, options: &[&str]) -> Output {
+        let keys = self.layout().directory().join("pki/sealing.keys");
+        let with_keys = ["--sealing-keys", keys.to_str().expect("a path of ours")];
+        self.join_without_keys(newcomer, token, &[options, &with_keys].concat()).await
+    }
+
+    /// The same of an operator who forgets the sealing keys.
+    pub async fn join_without_keys(&self, newcomer: &Newcomer, token: &Path, options: &[&str]) -> Output {
         let none = self.folder().join("no-context");
         let (dir, token) = (newcomer.dir.to_str().expect("a path of ours"), token.to_str().expect("a path of ours"));
         let (text, http) = (newcomer.text(), &*newcomer.server.http);

@@ -172,3 +172,34 @@ async fn a_folder_that_is_in_use_is_not_touched_and_the_token_stays_good() {
     // Once more in the same folder: a server is there already.
     assert_refused(&cluster.join(&newcomer, &token, &[]).await, CONFLICT, "is in use");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_sealing_key_gets_its_vote_only_once_it_has_it() {
+    let mut cluster = Cluster::start(one()).await;
+    let active = wait::until("a sealing key is in use", PATIENCE, async || {
+        let keys = cluster.admin().list::<v1::SealingKey>("").await.map_err(|status| status.to_string())?.0;
+        let active = keys.iter().any(|key| key.spec.as_ref().is_some_and(|spec| spec.phase == "Active"));
+        wait::holds(active, format!("{keys:?}"))
+    });
+    or_fail(active.await);
+    let (newcomer, token) = (cluster.newcomer("poor"), cluster.join_token(&[]).await);
+    let joined = cluster.join_without_keys(&newcomer, &token, &[]).await;
+    assert!(joined.code == 0 && joined.stderr.contains("sealing keys"), "{joined:?}");
+    let dir = newcomer.dir.clone();
+    let id = cluster.start_newcomer(newcomer);
+    let refused = wait::until("it is told why it has no vote", PATIENCE, async || {
+        let members = cluster.client(1).members().await.map_err(|error| error.to_string())?;
+        assert!(!members.members.iter().any(|member| member.id == id && member.voter), "{members:?}");
+        let message = members.change.map(|change| change.message).unwrap_or_default();
+        wait::holds(message.contains("the sealing key") && message.contains("server 2 does not hold it"), message)
+    });
+    or_fail(refused.await);
+    let keys = fs::read_to_string(cluster.layout().directory().join("pki/sealing.keys")).expect("it was made");
+    write_private(&dir.join("tls/sealing.keys"), &keys);
+    let config = fs::read_to_string(dir.join("server.toml")).expect("it was made");
+    let config = format!("{config}\n[sealing]\nkeys = \"tls/sealing.keys\"\n");
+    write_private(&dir.join("server.toml"), &config);
+    cluster.kill_server(id);
+    cluster.start_server(id);
+    cluster.wait_for_vote(id).await;
+}

@@ -18,7 +18,11 @@ use super::{
     leader::{Changes, Leader, Write},
     was_written,
 };
-use crate::members::{CANCELLING, check_quorum, finish, fit, member, voters_after};
+use crate::{
+    members::{CANCELLING, check_quorum, finish, fit, member, voters_after},
+    sealing::{Vault, active_key},
+    writes::Peers,
+};
 
 /// While a change waits for something that nobody announces.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -30,6 +34,8 @@ pub(super) struct Membership {
     leader: Leader,
     handle: Handle,
     clock: Arc<dyn Clock>,
+    vault: Vault,
+    peers: Peers,
     changes: Changes,
     folders_known: bool,
 }
@@ -49,9 +55,20 @@ fn waits(for_what: impl Into<String>) -> Result<Step, ChangeError> {
 impl Membership {
     /// For one term.
     #[must_use]
-    pub(super) fn new(leader: Leader, handle: Handle, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(leader: Leader, handle: Handle, clock: Arc<dyn Clock>, vault: Vault, peers: Peers) -> Self {
         let changes = leader.changes(&[Kind::ControlPlane]);
-        Self { leader, handle, clock, changes, folders_known: false }
+        Self { leader, handle, clock, vault, peers, changes, folders_known: false }
+    }
+
+    /// Why a server that comes cannot vote yet although it has caught up: as a leader it could neither store nor show
+    /// a secret, nor sign a token.
+    async fn missing_key(&self, joining: ServerId) -> Option<String> {
+        let key_id = active_key(&self.leader.view())?;
+        let own = self.handle.server_id();
+        let missing = self.vault.missing_at(&key_id, own, &[own, joining].into(), &self.peers).await;
+        let words: Vec<_> = missing.iter().map(|(server, problem)| format!("server {server} {problem}")).collect();
+        let advice = "give it the file of the cluster's sealing keys, name it in server.toml and start it anew";
+        (!words.is_empty()).then(|| format!("the sealing key {key_id}: {}; {advice}", words.join(", ")))
     }
 
     async fn learn_folders(&mut self) {
@@ -75,6 +92,11 @@ impl Membership {
             let found = health.iter().find(|member| member.member.id == joining.id);
             if let Some(missing) = why_not_ready(found, &fit, status.last_log_index) {
                 return waits(format!("server {} ({}): {missing}", joining.id, joining.peer));
+            }
+            if !status.voters.contains(&joining.id)
+                && let Some(missing) = self.missing_key(joining.id).await
+            {
+                return waits(missing);
             }
             fit.insert(joining.id);
         }
