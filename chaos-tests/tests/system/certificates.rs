@@ -1,14 +1,19 @@
 //! Certificates of running clusters: renewed while everything goes on, taken back everywhere at once, and signed by
 //! another authority from one day to the next, without a restart and without an error for anybody who may.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, net::Ipv4Addr, time::Duration};
 
-use boss_base::{pki, tasks::Tasks, tls::PeerCertificate};
+use boss_base::{
+    files,
+    pki::{self, CertificateAuthority, Subject},
+    tasks::Tasks,
+    tls::PeerCertificate,
+};
 use boss_chaos_tests::{
     api::Credential,
     bossctl_run::Bossctl,
     cluster::{Cluster, PATIENCE, Spec, or_fail, refusal},
-    manifests::pod,
+    manifests::{pod, record},
     wait,
 };
 use boss_proto::v1;
@@ -60,6 +65,73 @@ async fn agents_renew_at_half_life_while_their_sessions_and_pods_go_on() {
     assert_eq!(before.status.map(|status| status.attempt), after.status.map(|status| status.attempt));
     cluster.admin().delete::<v1::Pod>("default", "sleeper").await.expect("it is there");
     cluster.wait_until_gone::<v1::Pod>("default", "sleeper").await;
+}
+
+/// Gives every server a certificate that is good for so long, in place of the one of a year. Before anything runs.
+fn shorten(cluster: &Cluster, lifetime: Duration) {
+    let read = |path: std::path::PathBuf| fs::read_to_string(path).expect("it was made");
+    let pki = cluster.layout().directory().join("pki");
+    let authority = CertificateAuthority::load(&read(pki.join("ca.crt")), &read(pki.join("ca.key")));
+    let authority = authority.expect("it was made");
+    for id in cluster.server_ids() {
+        let tls = cluster.layout().server_directory(cluster.addresses(id)).join("tls");
+        let der = pki::certificate_der(&read(tls.join("server.crt"))).expect("it is one");
+        let old = PeerCertificate::from_der(&der.into()).expect("it is one");
+        let subject = Subject {
+            common_name: old.common_name,
+            uris: old.uris,
+            dns_names: old.dns_names,
+            ip_addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            server_auth: true,
+            client_auth: true,
+            lifetime,
+            ..Subject::default()
+        };
+        let new = authority.issue(&subject).expect("it signs");
+        fs::write(tls.join("server.crt"), new.cert_pem).expect("the folder is ours");
+        files::write_atomic(&tls.join("server.key"), new.key_pem.as_bytes(), files::PRIVATE)
+            .expect("the folder is ours");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "the test joins it")]
+async fn servers_renew_at_half_life_and_no_write_fails_and_no_stream_is_dropped() {
+    let spec = Spec { nodes: 0, ..Spec::default() };
+    // Long enough for a busy machine to start in, short enough to outlive it in a test.
+    let cluster = Cluster::prepare(spec).with_lifetimes(3_600, 60);
+    shorten(&cluster, Duration::from_secs(60));
+    let cluster = cluster.bring_up().await;
+    let tasks = Tasks::new();
+    let (writers, handles) = start_load(&cluster, &tasks);
+    let mut watching = Vec::new();
+    for id in cluster.server_ids() {
+        let mut watch = cluster.admin_at(id).watch::<v1::ServiceAccount>("default", None).await.expect("it watches");
+        watching.push(tokio::spawn(async move {
+            loop {
+                let event = watch.next_event().await.map_err(|status| format!("server {id}: {status:?}"))?;
+                if event.object.metadata.is_some_and(|metadata| metadata.name == "last") {
+                    return Ok::<(), String>(());
+                }
+            }
+        }));
+    }
+    // When the second one comes, the one under which the streams were opened is over.
+    for id in cluster.server_ids() {
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            renewed(&cluster, "server", &id.to_string(), &mut seen).await;
+        }
+    }
+    writers.go_on().await;
+    writers.stop(handles).await;
+    tasks.cancel();
+    cluster.admin().create(record("last", "x")).await.expect("the cluster works");
+    for stream in watching {
+        let ended = tokio::time::timeout(PATIENCE, stream).await.expect("the last write is seen by every stream");
+        ended.expect("nobody panics").expect("no stream is dropped");
+    }
+    assert_nothing_is_lost(&cluster, &writers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
