@@ -32,4 +32,15 @@ mod tests {
         let problems: Vec<String> = ALL.iter().filter_map(|metric| metric.problem("boss_verify_")).collect();
         assert_eq!(problems, Vec::<String>::new());
     }
+
+    #[test]
+    fn the_page_of_metrics_has_a_row_for_each() {
+        let page = include_str!("../../docs/metrics.md");
+        for metric in ALL {
+            let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (name, kind, labels) = (metric.name, metric.kind.as_str(), labels.join(", "));
+            let row = format!("| `{name}` | {kind} | {labels} | {} |", metric.help);
+            assert!(page.lines().any(|line| line == row), "docs/metrics.md needs this row:\n{row}");
+        }
+    }
 }

@@ -23,7 +23,6 @@ use crate::{
 use resume::Resume;
 
 /// What a watch tells.
-#[expect(clippy::large_enum_variant, reason = "nearly all items are events, handled one by one")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// The whole list: at the start, and again when the registry's history no longer reaches back to where we were.

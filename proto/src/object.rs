@@ -18,7 +18,6 @@ pub trait Resource: Sized {
     /// What is in the envelope, if it is this kind.
     fn from_object(object: &v1::Object) -> Option<&Self>;
     /// The same, by value; hands the envelope back when it holds another kind.
-    
     fn try_from_object(object: v1::Object) -> Result<Self, v1::Object>;
 }
 

@@ -37,7 +37,7 @@ pub fn failovers(events: &[Event]) -> Vec<Failover> {
                 waiting.retain(|(kind, since)| {
                     if began > *since {
                         let took = Duration::from_nanos(event.at_ns.saturating_sub(*since));
-                        found.push(Failover { kind: *kind, took });
+                        found.push(Failover { kind, took });
                     }
                     began <= *since
                 });

@@ -38,6 +38,13 @@ fn on_disks_of_ours(servers: usize, work: impl AsyncFnOnce(&mut Cluster) + Send)
     done.expect("root may do this");
 }
 
+/// The same to the disks of all three servers.
+fn tell_all(cluster: &Cluster, command: &Command) {
+    for id in 1..=3 {
+        tell(cluster, id, command);
+    }
+}
+
 fn tell(cluster: &Cluster, id: u64, command: &Command) -> boss_chaos_tests::disk::Answer {
     cluster.disk(id).expect("each has one").tell(command).expect("it takes commands")
 }
@@ -247,20 +254,20 @@ fn a_cluster_on_slow_disks_goes_on_and_one_whose_disks_were_full_or_read_only_co
     on_disks_of_ours(3, async |cluster| {
         let mut all = Acknowledged::new();
         write_until(cluster, 0, &mut all, async |cluster, workload| {
-            (1..=3).for_each(|id| drop(tell(cluster, id, &Command::Slow { sync_ms: 50 })));
+            tell_all(cluster, &Command::Slow { sync_ms: 50 });
             busy(cluster, workload, 20).await;
-            (1..=3).for_each(|id| drop(tell(cluster, id, &Command::Heal)));
+            tell_all(cluster, &Command::Heal);
         })
         .await;
 
-        (1..=3).for_each(|id| drop(tell(cluster, id, &Command::Fill)));
+        tell_all(cluster, &Command::Fill);
         cluster
             .wait("a full cluster refuses", async || {
                 let tried = cluster.admin_at(1).create(record("no-room", "x")).await;
                 wait::holds(tried.is_err(), "it took it")
             })
             .await;
-        (1..=3).for_each(|id| drop(tell(cluster, id, &Command::Room { bytes: DISK })));
+        tell_all(cluster, &Command::Room { bytes: DISK });
         write_until(cluster, 1, &mut all, async |_, _| {}).await;
 
         let leader = cluster.leader().await;

@@ -117,12 +117,13 @@ async fn servers_renew_at_half_life_and_no_write_fails_and_no_stream_is_dropped(
         }));
     }
     // When the second one comes, the one under which the streams were opened is over.
-    for id in cluster.server_ids() {
+    let renewals = cluster.server_ids().map(async |id| {
         let mut seen = BTreeSet::new();
         for _ in 0..3 {
             renewed(&cluster, "server", &id.to_string(), &mut seen).await;
         }
-    }
+    });
+    futures_util::future::join_all(renewals).await;
     writers.go_on().await;
     writers.stop(handles).await;
     tasks.cancel();

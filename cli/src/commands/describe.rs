@@ -1,11 +1,7 @@
 //! `bossctl describe`: one object in full, with its events.
 
 use boss_client::Query;
-use boss_proto::{
-    kind::Kind,
-    object::Resource,
-    v1,
-};
+use boss_proto::{kind::Kind, object::Resource, v1};
 
 use super::{get, target};
 use crate::{

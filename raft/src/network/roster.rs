@@ -7,11 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use boss_proto::{
-    ids::ServerId,
-    key::Key,
-    v1::object::Body,
-};
+use boss_proto::{ids::ServerId, key::Key, v1::object::Body};
 use tokio::sync::watch;
 use tonic::{Status, metadata::AsciiMetadataValue};
 

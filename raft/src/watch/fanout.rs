@@ -162,7 +162,7 @@ impl Index {
     /// Tells whom the event concerns; everything up to `told` was told before. How many they are.
     fn wake(&self, event: &Event, told: Revision) -> u64 {
         let Some(kind) = self.kinds.get(&event.key().kind) else { return 0 };
-        if bugs::on(Bug::LostWatchEvent) && event.revision.0 % 16 == 0 {
+        if bugs::on(Bug::LostWatchEvent) && event.revision.0.is_multiple_of(16) {
             return 0;
         }
         let key = event.key();

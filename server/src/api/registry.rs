@@ -24,7 +24,7 @@ pub use self::reading::fuzz_requests;
 use self::{audited::Streamed, reading::WatchStream};
 use super::{Error, status::to_status};
 use crate::{
-    admission::Write,
+    admission::{DEFAULT_NAMESPACE, Write},
     audit::{Audit, Subject},
     auth::Identity,
     reads::{self, Reads},
@@ -196,7 +196,14 @@ fn about_kind(kind: &str, namespace: &str) -> String {
 }
 
 fn about_object(object: Option<&Object>) -> String {
-    object.and_then(Object::key).map(|key| about_key(&key.to_proto())).unwrap_or_default()
+    let key = object.and_then(Object::key).map(|mut key| {
+        // Admission will put it there.
+        if key.kind.is_namespaced() && key.namespace.is_empty() {
+            DEFAULT_NAMESPACE.clone_into(&mut key.namespace);
+        }
+        key
+    });
+    key.map(|key| about_key(&key.to_proto())).unwrap_or_default()
 }
 
 fn broken_input(status: &Status) -> writes::Error {

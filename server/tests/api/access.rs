@@ -163,12 +163,12 @@ async fn callers_can_ask_about_themselves() {
 async fn no_method_but_health_answers_a_caller_that_is_nobody() {
     let cluster = Cluster::start(1).await;
     let channel = cluster.channel(0, None);
-    // Who joins brings a token's secret instead of an identity.
-    let joins = ["/boss.v1.ServerJoin/Join", "/boss.v1.NodeJoin/Join"];
-    for join in joins {
-        call(channel.clone(), join).await.expect_err("it brings no secret");
+    // Who joins or logs in brings a secret instead of an identity.
+    let by_secret = ["/boss.v1.ServerJoin/Join", "/boss.v1.NodeJoin/Join", "/boss.v1.Login/Exchange"];
+    for method in by_secret {
+        call(channel.clone(), method).await.expect_err("it brings no secret");
     }
-    for method in declared_methods().into_iter().filter(|method| !joins.contains(&&**method)) {
+    for method in declared_methods().into_iter().filter(|method| !by_secret.contains(&&**method)) {
         let status = call(channel.clone(), &method).await.expect_err("nobody may not call it");
         assert_eq!(status.code(), Code::Unauthenticated, "{method}: {status:?}");
     }

@@ -121,7 +121,7 @@ async fn what_is_refused_within_a_stream_is_kept_like_a_call_of_its_own() {
 async fn who_may_read_the_audit_follows_it_until_he_may_not() {
     let cluster = Cluster::start(1).await;
     let follow = ReadAuditRequest { last: 5, follow: true, ..Default::default() };
-    let tenant = ("tom", ["system:nobody"].as_slice());
+    let tenant = ("tom", ["nobody"].as_slice());
     let refused = async |request| match open(&cluster, 0, tenant, request).await {
         Err(status) => status,
         Ok(mut answers) => answers.message().await.unwrap_err(),

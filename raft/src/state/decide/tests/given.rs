@@ -88,7 +88,7 @@ fn who_changes_what_runs_must_be_able_to_read_what_it_is_given() {
     let mut cluster = cluster(Vec::new());
     let stored = cluster.must(admin(), create(taking("a")));
     let changed = edited(&stored, |pod| pod.spec.as_mut().unwrap().containers[0].command = vec!["env".into()]);
-    check_refused(cluster.act(ann(), update(changed)), "secrets \"s\"");
+    check_refused(cluster.act(ann(), update(changed)), "the pod is given");
     let labelled = edited(&stored, |pod| {
         pod.metadata.as_mut().unwrap().labels.insert("a".into(), "b".into());
     });
@@ -96,7 +96,7 @@ fn who_changes_what_runs_must_be_able_to_read_what_it_is_given() {
     let plain = cluster.must(ann(), create(pod("b")));
     let Some(v1::object::Body::Pod(taking)) = taking("b").body else { unreachable!("it is a pod") };
     let given = edited(&plain, |pod| pod.spec = taking.spec);
-    check_refused(cluster.act(ann(), update(given)), "secrets \"s\"");
+    check_refused(cluster.act(ann(), update(given)), "the pod is given");
 }
 
 #[test]
@@ -106,6 +106,6 @@ fn no_list_of_a_transaction_gives_more() {
         let inner = Operation { caller: None, ..cluster.admitted(ann(), create(taking("a"))) };
         let (success, failure) = if succeeds { (vec![inner], vec![]) } else { (vec![], vec![inner]) };
         let txn = Action::Txn(Txn { compare: Vec::new(), success, failure });
-        check_refused(cluster.act(ann(), txn), "secrets \"s\"");
+        check_refused(cluster.act(ann(), txn), "the pod is given");
     }
 }
