@@ -11,7 +11,7 @@ use crate::types::{Entry, LogId, Vote};
 /// What a cached entry weighs beside its bytes: the decoded command and the slots around it.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
 /// What an operation weighs beside its bytes: about 350 for itself, 400 for an object of a small kind, a node of 550 for each
-/// map that is not empty, and its caller. Not counting it, a log whose cache was to take 64 MiB took some 400.
+/// map that is not empty, and its caller. An estimate: the allocator is not asked.
 const OPERATION_OVERHEAD_BYTES: usize = 1_536;
 
 /// Where the frame of an entry lies on disk.

@@ -18,7 +18,7 @@ const HEAD_BYTES: usize = 4;
 /// Two lengths.
 const ROW_HEAD_BYTES: usize = 8;
 /// Finds the objects which a chunk holds several times, in their own row and in those of their events. Levels above 0 also
-/// pack the letters of what is left, which cost more than all the rest of the store's writing.
+/// pack the letters of what is left, which was a fifth of the store's writing.
 const LEVEL: i32 = -1;
 
 const _: () = assert!(CHUNK_BYTES <= UNPACKED_BYTES_MAX);
