@@ -18,8 +18,8 @@ use boss_client::{Client, Deadlines};
 use boss_proto::{object::Resource, v1};
 
 const WRITERS: usize = 4;
-/// Between two writes of one client: load, and not the measure of the machine.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two writes of one client: load, and not the measure of a machine that has other tests to run.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Each phase sees at least so many acknowledged writes.
 const WRITES_PER_PHASE: usize = 20;
 
@@ -96,7 +96,11 @@ pub(crate) async fn assert_nothing_is_lost(cluster: &Cluster, writers: &Writers)
     let names = writers.acknowledged.lock().expect("nobody panicked").clone();
     assert!(!names.is_empty(), "there was no load");
     for id in cluster.running_servers() {
-        let (found, _) = cluster.admin_at(id).list::<v1::ServiceAccount>("default").await.expect("it answers");
+        let listed = wait::until("the server lists them", PATIENCE, async || {
+            let listed = cluster.admin_at(id).list::<v1::ServiceAccount>("default").await;
+            listed.map_err(|status| format!("server {id}: {status:?}"))
+        });
+        let (found, _) = or_fail(listed.await);
         let found: std::collections::BTreeSet<&str> =
             found.iter().filter_map(|object| Some(&*object.metadata.as_ref()?.name)).collect();
         let lost: Vec<_> = names.iter().filter(|name| !found.contains(&***name)).collect();
