@@ -12,6 +12,7 @@ pub mod history;
 mod indexes;
 mod limits;
 mod nodes;
+mod objects;
 pub mod outcome;
 pub mod owners;
 mod params;

@@ -69,7 +69,7 @@ impl Indexes {
     }
 
     /// The object under `key` was this and is that now.
-    pub(super) fn change(&mut self, key: &Arc<Key>, before: Option<&Record>, now: Option<&Record>) {
+    pub(super) fn change(&mut self, key: &Key, before: Option<&Record>, now: Option<&Record>) {
         for (field, value) in values(before).filter(|value| !values(now).any(|other| other == *value)) {
             self.remove(Place { kind: key.kind, by: By::Field(field), value: value.to_owned() }, key);
         }
@@ -79,7 +79,7 @@ impl Indexes {
         self.change_labels(key, labels(before), labels(now));
     }
 
-    fn change_labels(&mut self, key: &Arc<Key>, before: &Labels, now: &Labels) {
+    fn change_labels(&mut self, key: &Key, before: &Labels, now: &Labels) {
         if before == now {
             return;
         }
@@ -102,17 +102,18 @@ impl Indexes {
         }
     }
 
-    fn add(&mut self, place: Place, key: &Arc<Key>) {
+    fn add(&mut self, place: Place, key: &Key) {
+        let key = Arc::new(key.clone());
         if let Some(keys) = self.0.get_mut(&place) {
-            keys.insert_mut(key.clone());
+            keys.insert_mut(key);
         } else {
             let mut keys = Keys::new_sync();
-            keys.insert_mut(key.clone());
+            keys.insert_mut(key);
             self.0.insert_mut(place, keys);
         }
     }
 
-    fn remove(&mut self, place: Place, key: &Arc<Key>) {
+    fn remove(&mut self, place: Place, key: &Key) {
         let Some(keys) = self.0.get_mut(&place) else { return };
         keys.remove_mut(key);
         if keys.is_empty() {

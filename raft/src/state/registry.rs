@@ -23,6 +23,7 @@ use super::{
     indexes::Indexes,
     limits::Limits,
     nodes::ByNode,
+    objects::Objects,
     outcome::Rejection,
     owners::Owners,
     params::Params,
@@ -86,7 +87,6 @@ pub struct Registry {
     limits: Limits,
 }
 
-type Objects = Ordered<Arc<Key>, Arc<Record>>;
 type Epochs = Ordered<String, Revision>;
 
 /// An ordered persistent map with a `Default`, which the library's sync form has not.
@@ -152,24 +152,24 @@ impl Registry {
     /// Number of objects.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.objects.0.size()
+        self.objects.len()
     }
 
     /// Whether there is no object.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.objects.0.is_empty()
+        self.objects.is_empty()
     }
 
     /// One object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Arc<Record>> {
-        self.objects.0.get(key)
+        self.objects.get(key)
     }
 
     /// Every object, in key order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.objects.0.values()
+        self.objects.iter()
     }
 
     /// Objects of a kind, of one namespace or of all, in key order.
@@ -198,11 +198,7 @@ impl Registry {
         let namespace = namespace.map(str::to_owned);
         let inside =
             move |key: &Key| key.kind == kind && namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);
-        self.objects
-            .0
-            .range((start, Bound::Unbounded))
-            .take_while(move |(key, _)| inside(key))
-            .map(|(_, record)| record)
+        self.objects.range((start, Bound::Unbounded)).take_while(move |record| inside(&record.key))
     }
 
     /// Objects of a range of keys.
@@ -210,7 +206,7 @@ impl Registry {
         &self,
         range: (Bound<Key>, Bound<Key>),
     ) -> impl Iterator<Item = (&Key, &Arc<Record>)> + use<'_> {
-        self.objects.0.range(range).map(|(key, record)| (&**key, record))
+        self.objects.range(range).map(|record| (&record.key, record))
     }
 
     /// Pods of a node in a range of keys.
@@ -333,26 +329,21 @@ impl Registry {
 
     /// What stands at a key from now on; returns what stood there before.
     pub(super) fn replace_object(&mut self, key: &Key, now: Option<Arc<Record>>) -> Option<Arc<Record>> {
-        let stood = self.objects.0.get_key_value(key).map(|(key, record)| (key.clone(), record.clone()));
-        let (key, previous) = match stood {
-            Some((key, previous)) => (key, Some(previous)),
-            None => (Arc::new(key.clone()), None),
+        let previous = match &now {
+            Some(record) => self.objects.insert(record.clone()),
+            None => self.objects.remove(key),
         };
         if let Some(previous) = &previous {
             self.digest = self.digest.minus(previous.digest());
             self.pods.remove(previous);
             self.owners.remove(previous);
         }
-        self.indexes.change(&key, previous.as_deref(), now.as_deref());
-        self.ledger.change(&key, previous.as_deref(), now.as_deref());
-        match now {
-            Some(record) => {
-                self.digest = self.digest.plus(record.digest());
-                self.pods.add(&record);
-                self.owners.add(&record);
-                self.objects.0.insert_mut(key, record);
-            }
-            None => drop(self.objects.0.remove_mut(&*key)),
+        self.indexes.change(key, previous.as_deref(), now.as_deref());
+        self.ledger.change(key, previous.as_deref(), now.as_deref());
+        if let Some(record) = &now {
+            self.digest = self.digest.plus(record.digest());
+            self.pods.add(record);
+            self.owners.add(record);
         }
         previous
     }

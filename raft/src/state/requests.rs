@@ -1,6 +1,8 @@
 //! Remembered effects of request ids: the same id, sent again by the same caller, has one effect. Part of the
 //! replicated state. Knows no object's contents.
 
+mod lists;
+
 use std::sync::Arc;
 
 use boss_proto::{
@@ -9,8 +11,8 @@ use boss_proto::{
     raft::v1::Caller,
     v1::RequestId,
 };
-use rpds::HashTrieMapSync;
 
+use self::lists::Lists;
 use super::{digest::Digest, limits::Limits, tail::Tail};
 use crate::bugs::{self, Bug};
 
@@ -79,20 +81,30 @@ pub enum Memory {
     Expired,
 }
 
-/// Effects by request id, and in the order in which they go.
+/// The effect of one request.
 #[derive(Debug, Clone)]
-pub struct Requests {
-    effects: HashTrieMapSync<RequestKey, Arc<Effect>>,
-    /// By the revisions of their effects.
-    order: Tail<RequestKey>,
-    /// The newest revision whose effect was forgotten.
-    floor: Revision,
+struct Remembered {
+    key: RequestKey,
+    /// Of the effect, here because a look for another request needs no more of it.
+    revision: Revision,
+    effect: Arc<Effect>,
 }
 
-impl Default for Requests {
-    fn default() -> Self {
-        Self { effects: HashTrieMapSync::new_sync(), order: Tail::default(), floor: Revision::ZERO }
-    }
+/// Effects in the order in which they go, which is that of their revisions, and by request id.
+///
+/// Most writes are new, and their clients have seen almost everything: whether one is known is a look at the few
+/// effects since then. So there is no map of all of them, which would copy a path for every write of every server.
+#[derive(Debug, Clone, Default)]
+pub struct Requests {
+    order: Tail<Remembered>,
+    /// All but the newest, to be found by their ids.
+    lists: Lists,
+    /// How many of the newest are in no list yet.
+    unlisted: usize,
+    /// The newest revision whose effect was forgotten.
+    floor: Revision,
+    /// The newest effect that left: lists may hold it for a while longer.
+    left: Revision,
 }
 
 impl Requests {
@@ -114,20 +126,27 @@ impl Requests {
         self.order.is_empty()
     }
 
-    /// What is known of an id. An effect always has a revision above the one that its id has seen; so an id that has
-    /// seen the floor or more is either remembered or new.
+    /// What is known of an id that was made by somebody who had seen that revision. An effect always has a revision above
+    /// the one that its id has seen; so an id that has seen the floor or more is either remembered or new.
     #[must_use]
     pub fn recall(&self, key: RequestKey, seen: Revision) -> Memory {
-        match self.effects.get(&key) {
+        match self.find(key, seen.max(self.left)) {
             Some(effect) => Memory::Done(effect.clone()),
             None if seen < self.floor => Memory::Expired,
             None => Memory::New,
         }
     }
 
+    /// The effect of an id among those after a revision.
+    fn find(&self, key: RequestKey, after: Revision) -> Option<&Arc<Effect>> {
+        let newest = self.order.newest().take(self.unlisted).take_while(|known| known.revision > after);
+        let mut newest = newest.filter(|known| known.key == key);
+        newest.next().map(|known| &known.effect).or_else(|| self.lists.find(key, after))
+    }
+
     /// Every remembered effect, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (RequestKey, &Arc<Effect>)> {
-        self.order.iter().filter_map(|key| Some((*key, self.effects.get(key)?)))
+        self.order.iter().map(|known| (known.key, &known.effect))
     }
 
     pub(super) fn set_floor(&mut self, floor: Revision) {
@@ -136,23 +155,28 @@ impl Requests {
 
     /// Effects must come in the order of their revisions.
     pub(super) fn remember(&mut self, key: RequestKey, effect: Arc<Effect>) {
-        self.order.push(key);
-        self.effects.insert_mut(key, effect);
+        self.order.push(Remembered { key, revision: effect.revision, effect });
+        self.unlisted += 1;
+        if self.unlisted == lists::SHORTEST {
+            self.lists.add(self.order.newest().take(self.unlisted).cloned().collect());
+            self.unlisted = 0;
+        }
     }
 
     /// Forgets the oldest effect if there are too many or it is too old at registry time `now_ms`.
     pub(super) fn evict(&mut self, now_ms: u64, limits: &Limits) -> Option<(RequestKey, Arc<Effect>)> {
-        let key = *self.order.first()?;
-        let effect = self.effects.get(&key)?.clone();
+        let oldest = &self.order.first()?.effect;
         let age_max_ms = if bugs::on(Bug::RequestForgotten) { 1_000 } else { limits.request_age_max_ms };
-        let too_old = effect.time_ms.saturating_add(age_max_ms) < now_ms;
+        let too_old = oldest.time_ms.saturating_add(age_max_ms) < now_ms;
         if !too_old && self.order.len() <= limits.requests_max {
             return None;
         }
-        self.order.pop();
-        self.effects.remove_mut(&key);
+        let Remembered { key, revision, effect } = self.order.pop()?;
+        self.left = revision;
+        self.unlisted = self.unlisted.min(self.order.len());
+        self.lists.drop_through(revision);
         if !bugs::on(Bug::RequestForgotten) {
-            self.floor = effect.revision;
+            self.floor = revision;
         }
         Some((key, effect))
     }
@@ -169,3 +193,6 @@ pub(super) fn digest(key: RequestKey, effect: &Effect) -> Digest {
         &effect.time_ms.to_le_bytes(),
     ])
 }
+
+#[cfg(test)]
+mod tests;

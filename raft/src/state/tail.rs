@@ -79,6 +79,15 @@ impl<T: Clone> Tail<T> {
         self.from(self.first, self.left)
     }
 
+    /// All of them, the last one first. Costs nothing to begin.
+    pub(super) fn newest(&self) -> impl Iterator<Item = &T> {
+        let chunks = (self.first..=self.open_number()).rev().filter_map(|number| Some((number, self.chunk(number)?)));
+        chunks.flat_map(|(number, chunk)| {
+            let gone = if number == self.first { self.left } else { 0 };
+            chunk.iter().skip(gone).rev()
+        })
+    }
+
     /// Those that are not `before`, which must hold for a first part of them only.
     pub(super) fn skip(&self, before: impl Fn(&T) -> bool) -> impl DoubleEndedIterator<Item = &T> {
         let is_before = |number: u64| self.chunk(number).and_then(|chunk| chunk.last()).is_some_and(&before);
@@ -142,6 +151,7 @@ mod tests {
             for (tail, model) in clones {
                 prop_assert!(tail.iter().eq(model.iter()));
                 prop_assert!(tail.iter().rev().eq(model.iter().rev()));
+                prop_assert!(tail.newest().eq(model.iter().rev()));
                 prop_assert!(tail.skip(|item| *item < bound).eq(model.iter().filter(|item| **item >= bound)));
             }
         }
