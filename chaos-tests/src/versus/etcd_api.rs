@@ -71,8 +71,9 @@ struct KeyValue {
 struct RangeResponse {
     #[prost(message, optional, tag = "1")]
     header: Option<Header>,
-    #[prost(message, repeated, tag = "2")]
-    kvs: Vec<KeyValue>,
+    /// Each a key with its value, not unpacked: neither generator looks into the objects of a list.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    kvs: Vec<Bytes>,
     #[prost(int64, tag = "4")]
     count: i64,
 }

@@ -12,11 +12,13 @@ use boss_base::{
 };
 use boss_client::{Client, Config, Error, Session, WriteStream, WriteStreamOptions};
 use boss_proto::{
+    encoded,
     kind::Kind,
     limits::{LIST_PAGE_MAX, MESSAGE_BYTES_MAX},
     v1::{self, compare, registry_client::RegistryClient, streamed_result, txn_operation, watch_response},
 };
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Request, Status, Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic_prost::ProstCodec;
 
 use super::{
     fan_out::EventFeed,
@@ -141,6 +143,16 @@ impl Caller {
         let message = v1::GetRequest { key: Some(key), consistency: consistency.into(), ..v1::GetRequest::default() };
         self.registry.get(self.session.request(message)).await.map_err(failed)?;
         Ok(())
+    }
+
+    /// A page whose objects are left as they came: unpacking ten thousand costs the caller more than sending them costs
+    /// a server, and a caller who wants one of them need not.
+    async fn list(&mut self, request: Request<v1::ListRequest>) -> Result<encoded::ListResponse, Failed> {
+        let mut client = Grpc::new(self.session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        client.ready().await.map_err(|error| Failed(error.to_string()))?;
+        let codec = ProstCodec::<v1::ListRequest, encoded::ListResponse>::default();
+        let path = PathAndQuery::from_static("/boss.v1.Registry/List");
+        Ok(client.unary(request, path, codec).await.map_err(failed)?.into_inner())
     }
 }
 
@@ -334,7 +346,7 @@ impl Worker for List {
                 ..v1::ListRequest::default()
             };
             let request = self.caller.session.request(message);
-            let page = self.caller.registry.list(request).await.map_err(failed)?.into_inner();
+            let page = self.caller.list(request).await?;
             found += page.items.len() as u64;
             if page.next_page_token.is_empty() {
                 break;
