@@ -222,6 +222,7 @@ impl Handle {
         let published = &self.0.published;
         let view = published.view();
         metrics::gauge!(metric::LOG_BYTES).set(self.0.log.store_bytes() as f64);
+        metrics::gauge!(metric::LOG_PURGED_INDEX).set(self.0.log.purged().map_or(0, |id| id.index) as f64);
         metrics::gauge!(metric::STORE_BYTES).set(published.store_bytes() as f64);
         metrics::gauge!(metric::STORE_LAG_BATCHES).set(published.store_lag_batches() as f64);
         metrics::gauge!(metric::OBJECTS).set(view.len() as f64);

@@ -108,6 +108,12 @@ impl Log {
         self.shared.index().bytes_after(index)
     }
 
+    /// The last entry that is gone because a snapshot covers it.
+    #[must_use]
+    pub fn purged(&self) -> Option<LogId> {
+        self.shared.index().purged()
+    }
+
     /// The last entry, durable or not.
     #[must_use]
     pub fn last(&self) -> Option<LogId> {

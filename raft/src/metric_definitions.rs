@@ -14,6 +14,8 @@ pub const LOG_BYTES_WRITTEN: &str = "boss_raft_log_written_bytes_total";
 pub const LOG_ENTRIES_READ_FROM_DISK: &str = "boss_raft_log_entries_read_from_disk_total";
 /// Size of the log's files.
 pub const LOG_BYTES: &str = "boss_raft_log_bytes";
+/// Up to where the log is gone.
+pub const LOG_PURGED_INDEX: &str = "boss_raft_log_purged_index";
 /// Proposals that wait for their outcome.
 pub const PROPOSALS_IN_FLIGHT: &str = "boss_raft_proposals_in_flight";
 /// Proposals that were committed and applied.
@@ -78,6 +80,8 @@ pub const SNAPSHOT_SECONDS: &str = "boss_raft_snapshot_seconds";
 pub const SNAPSHOT_BYTES: &str = "boss_raft_snapshot_bytes";
 /// Snapshots from another server that went on where they were cut off.
 pub const SNAPSHOTS_RESUMED: &str = "boss_raft_snapshots_resumed_total";
+/// Snapshots that replaced the state.
+pub const SNAPSHOTS_INSTALLED: &str = "boss_raft_snapshots_installed_total";
 /// Objects in the registry.
 pub const OBJECTS: &str = "boss_raft_objects";
 /// The registry's revision.
@@ -103,6 +107,7 @@ pub const ALL: &[Definition] = &[
     counter(LOG_BYTES_WRITTEN, "Bytes written to the log."),
     counter(LOG_ENTRIES_READ_FROM_DISK, "Entries read back from disk because the cache had let them go."),
     gauge(LOG_BYTES, "Size of the log's files, preallocated space included."),
+    gauge(LOG_PURGED_INDEX, "Index up to which the log is gone: a server that is further behind needs a snapshot."),
     gauge(PROPOSALS_IN_FLIGHT, "Proposals that wait for their outcome, on the leader."),
     counter(PROPOSALS_COMMITTED, "Proposals that were committed and applied, on the leader."),
     counter(
@@ -145,6 +150,7 @@ pub const ALL: &[Definition] = &[
     counter(SNAPSHOTS_TRIGGERED, "Snapshots asked of the state machine."),
     histogram(SNAPSHOT_SECONDS, "Time to build and sync one snapshot."),
     gauge(SNAPSHOT_BYTES, "Size of the last snapshot that this server built."),
+    counter(SNAPSHOTS_INSTALLED, "Snapshots from another server that took the place of this server's state."),
     counter(SNAPSHOTS_RESUMED, "Snapshots from another server that went on where they had been cut off."),
     gauge(OBJECTS, "Objects in the registry."),
     gauge(REVISION, "The registry's revision, as applied here."),

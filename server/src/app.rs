@@ -308,7 +308,12 @@ async fn start_raft(
         profile: config.profile,
         reads: config.reads,
         exporter: audit.exporter(),
-        limits: Limits { disk_reserve_bytes: config.disk_reserve_bytes, ..Limits::default() },
+        limits: Limits {
+            disk_reserve_bytes: config.disk_reserve_bytes,
+            snapshot_every_entries: config.log.snapshot_every_entries,
+            keep_entries: config.log.keep_entries,
+            ..Limits::default()
+        },
         ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
     };
     boss_raft::start(settings, dialer, clock, tasks).await.map_err(BuildError::Raft)

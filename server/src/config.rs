@@ -1,6 +1,7 @@
 //! The server's configuration from file, flags and environment, checked once. Knows nothing of what is built from it.
 
 mod audit;
+mod compaction;
 mod oidc;
 
 use std::{
@@ -24,6 +25,7 @@ use boss_proto::{
 use boss_raft::{ElectionProfile, Member, ReadMode, config::DISK_RESERVE_BYTES};
 use clap::Parser;
 
+pub use self::compaction::LogBounds;
 pub use boss_base::config::Problem;
 
 use crate::members::Lifetimes;
@@ -100,6 +102,8 @@ pub struct Config {
     pub profile: ElectionProfile,
     /// How a leader makes sure that it still leads before it answers a read.
     pub reads: ReadMode,
+    /// When the log is compacted, and how much of it stays.
+    pub log: LogBounds,
     /// Bytes of the data folder's file system that are kept for votes; with less there are no writes.
     pub disk_reserve_bytes: u64,
     /// What is kept of who did what.
@@ -160,6 +164,7 @@ struct Raw {
     sealing_keys: Option<PathBuf>,
     profile: Option<ElectionProfile>,
     reads: Option<ReadMode>,
+    log: Option<LogBounds>,
     disk_reserve_bytes: Option<u64>,
     audit: crate::audit::Settings,
     members: Vec<Member>,
@@ -204,7 +209,7 @@ impl Raw {
         let sealing_keys = sealing.text("keys", problems).map(path).or_else(handed_out_keys);
         sealing.finish(problems);
 
-        let (profile, reads) = read_raft(&mut root, args, problems);
+        let (profile, reads, log) = read_raft(&mut root, args, problems);
         let disk_reserve_bytes = read_disk_reserve(&mut root, problems);
         let audit = audit::read(&mut root, folder, data_dir.as_ref(), problems);
         let log_format = read_log_format(&mut root, args.log_format.as_deref(), problems);
@@ -229,6 +234,7 @@ impl Raw {
             sealing_keys,
             profile,
             reads,
+            log,
             disk_reserve_bytes,
             audit,
             members,
@@ -253,6 +259,7 @@ impl Raw {
             sealing_keys: self.sealing_keys,
             profile: self.profile?,
             reads: self.reads?,
+            log: self.log?,
             disk_reserve_bytes: self.disk_reserve_bytes?,
             audit: self.audit,
             members: self.members,
@@ -277,13 +284,18 @@ fn read_id(root: &mut Section, args: &Args, problems: &mut Problems) -> Option<S
     }
 }
 
-fn read_raft(root: &mut Section, args: &Args, problems: &mut Problems) -> (Option<ElectionProfile>, Option<ReadMode>) {
+fn read_raft(
+    root: &mut Section,
+    args: &Args,
+    problems: &mut Problems,
+) -> (Option<ElectionProfile>, Option<ReadMode>, Option<LogBounds>) {
     let mut raft = root.section("raft", problems);
     let profile = raft.text("profile", problems);
     let reads = raft.text("reads", problems);
+    let log = LogBounds::read(&mut raft, problems);
     raft.finish(problems);
     let profile = args.profile.clone().or(profile);
-    (parse_or_default("raft.profile", profile, problems), parse_or_default("raft.reads", reads, problems))
+    (parse_or_default("raft.profile", profile, problems), parse_or_default("raft.reads", reads, problems), log)
 }
 
 fn parse_or_default<T>(key: &str, text: Option<String>, problems: &mut Problems) -> Option<T>

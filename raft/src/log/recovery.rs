@@ -3,10 +3,7 @@
 
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 
-use crate::{
-    bugs::{self, Bug},
-    types::LogId,
-};
+use crate::types::LogId;
 
 use super::{
     OpenError,
@@ -202,11 +199,7 @@ fn intact_at(bytes: &[u8], offset: usize, salt: u64) -> Result<(Header, &[u8]), 
     }
     let header = Header::read(rest).ok_or(Stop::Broken)?;
     let frame = rest.get(..header.frame_bytes()).ok_or(Stop::Broken)?;
-    if record::is_intact(&header, frame, salt) || bugs::on(Bug::TornTailTaken) {
-        Ok((header, frame))
-    } else {
-        Err(Stop::Broken)
-    }
+    if record::is_intact(&header, frame, salt) { Ok((header, frame)) } else { Err(Stop::Broken) }
 }
 
 /// The end of what is not zero. Compares whole blocks: most of a segment was never written, and its length decides how

@@ -346,6 +346,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         // What another transfer left is older than this, or will be sent again.
         self.published.inner.cut_off.clear();
         self.replace_store();
+        metrics::counter!(metric_definitions::SNAPSHOTS_INSTALLED).increment(1);
         failpoint!("snapshot.installed");
         Ok(())
     }

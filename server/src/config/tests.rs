@@ -86,6 +86,20 @@ fn a_reserve_out_of_bounds_or_of_another_type_is_refused_with_the_bounds() {
     check("reserve_bytes = 8", "disk.reserve_bytes: is no key");
 }
 
+fn log(lines: &str) -> Result<LogBounds, Vec<String>> {
+    load(|text| text.replacen("[raft]", &format!("[raft]\n{lines}"), 1), Args::default()).map(|config| config.log)
+}
+
+#[test]
+fn bounds_of_the_log_are_read_and_those_that_make_no_sense_are_refused_with_the_bounds() {
+    assert_eq!(log(""), Ok(LogBounds::default()));
+    let small = LogBounds { snapshot_every_entries: 1_000, keep_entries: 0 };
+    assert_eq!(log("snapshot_every_entries = 1000\nkeep_entries = 0"), Ok(small));
+    let refused = log("snapshot_every_entries = 999\nkeep_entries = 10000001").unwrap_err();
+    assert!(refused[0].contains("raft.snapshot_every_entries: must be 1000 to 10000000, not 999"), "{refused:?}");
+    assert!(refused[1].contains("raft.keep_entries: must be 0 to 10000000, not 10000001"), "{refused:?}");
+}
+
 #[test]
 fn flags_win_over_the_file() {
     let args = Args { bind: Some("127.0.0.1:9000".into()), profile: Some("slow-disk".into()), ..Args::default() };

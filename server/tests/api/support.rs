@@ -295,6 +295,7 @@ fn config(folder: &Path, ca: &CertificateAuthority, listen: Listen, own: &Member
         profile: ElectionProfile::Standard,
         reads: boss_raft::ReadMode::default(),
         audit: boss_server::audit::Settings::in_folder(own_folder.join("audit")),
+        log: boss_server::config::LogBounds::default(),
         disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
         members: members.to_vec(),
         initialize: own.id == ServerId(1),

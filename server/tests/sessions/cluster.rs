@@ -83,6 +83,7 @@ impl Cluster {
             profile: ElectionProfile::Standard,
             reads: boss_raft::ReadMode::default(),
             audit: boss_server::audit::Settings::in_folder(self.folder.path().join(format!("audit-{id}"))),
+            log: boss_server::config::LogBounds::default(),
             disk_reserve_bytes: boss_raft::config::DISK_RESERVE_BYTES,
             members: all.iter().enumerate().map(member).collect(),
             initialize: id == 1,
