@@ -111,7 +111,9 @@ pub async fn run(start: Start) -> Result<(), Error> {
     };
     renewal.start();
     let address = host::address_towards(start.config.servers.iter().map(Endpoint::as_str));
-    let providers = Providers::new(vec![Arc::new(process_runtime(&start)?)]);
+    let processes = process_runtime(&start)?;
+    processes.end_strays().await.map_err(Error::Adopt)?;
+    let providers = Providers::new(vec![Arc::new(processes)]);
     providers.probe().await;
 
     let (reporter, board) = (Reporter::default(), Board::default());

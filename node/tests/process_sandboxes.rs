@@ -475,3 +475,29 @@ async fn files_that_a_power_cut_left_empty_do_not_stop_anything() {
     runtime.remove(&spec.id).await.unwrap();
     assert_eq!(runtime.status(&spec.id).await.unwrap(), Status::Absent);
 }
+
+#[tokio::test]
+async fn a_sandbox_whose_folder_is_gone_is_ended_by_the_next_agent_and_others_are_left_alone() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (lost, kept) = (script("lost", "sleep 321 & sleep 322"), script("kept", "sleep 323"));
+    let foreign = script("foreign", "sleep 324");
+    let first = provider(dir.path());
+    run(&first, &lost).await;
+    run(&first, &kept).await;
+    let elsewhere = provider(other.path());
+    run(&elsewhere, &foreign).await;
+    let pid = |runtime: &ProcessRuntime, spec: &Spec| state(runtime, &spec.id).unwrap().running.pid;
+    let pids = [pid(&first, &lost), pid(&first, &kept), pid(&elsewhere, &foreign)];
+    let monitor = monitor_of(pids[0]);
+    fs::remove_dir_all(first.dir(&lost.id)).unwrap();
+    drop(first);
+
+    let second = provider(dir.path());
+    second.end_strays().await.unwrap();
+    assert!(!is_alive(pids[0]));
+    until("its monitor is gone", || !is_alive(monitor)).await;
+    assert!(is_alive(pids[1]) && is_alive(pids[2]), "they have their folders");
+    assert_eq!(second.list().await.unwrap(), [kept.id.clone()]);
+    second.stop(&kept.id, GRACE).await.unwrap();
+    elsewhere.stop(&foreign.id, GRACE).await.unwrap();
+}

@@ -6,6 +6,7 @@ use super::Cluster;
 use crate::{
     bossctl_run::{Bossctl, Output},
     machine::Machine,
+    process::Process,
 };
 
 impl Cluster {
@@ -40,6 +41,23 @@ impl Cluster {
         machine.start(&self.folder, &[]);
         self.nodes.push(machine);
         self.nodes.len() - 1
+    }
+
+    /// Where an agent of the plan keeps what it must know when it starts again.
+    #[must_use]
+    pub fn state_of(&self, index: usize) -> PathBuf {
+        self.layout.node_directory(&self.layout.plan().nodes[index]).join("state")
+    }
+
+    /// At its next start an agent dies at a point, when it is there for so many a time.
+    pub fn doom_node(&mut self, index: usize, point: &str, times: u64) {
+        self.nodes[index].doom(point, times);
+    }
+
+    /// Starts an agent once more, beside the one that runs.
+    #[must_use]
+    pub fn start_node_twice(&self, index: usize) -> Process {
+        self.nodes[index].start_twice(&self.folder)
     }
 
     /// A node more, from its token to its being ready. Gives its index.

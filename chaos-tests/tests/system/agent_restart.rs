@@ -72,6 +72,27 @@ async fn check_restart(end: End) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_lost_its_folder_runs_no_pod_twice() {
+    let mut cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
+    let (lock, met) = (cluster.folder().join("lock"), cluster.folder().join("met"));
+    let script = format!("exec 9>{}; flock -n 9 || echo met >> {}; exec sleep 312", lock.display(), met.display());
+    cluster.admin().create(shell_pod("lonely", &script)).await.expect("the pod is fine");
+    let first = look::process_of(&cluster.wait_for_phase("lonely", "Running").await).expect("it runs");
+    cluster.kill_node(0);
+    fs::remove_dir_all(cluster.state_of(0)).expect("the folder is ours");
+    assert!(first.is_alive(), "nobody has ended it yet");
+    cluster.start_node(0);
+    let again = cluster
+        .wait_for_pod("lonely", "runs again", |pod| {
+            let process = look::process_of(pod).filter(|process| *process != first);
+            process.ok_or_else(|| "it has no other process".to_owned())
+        })
+        .await;
+    assert!(again.is_alive() && !first.is_alive());
+    assert!(!met.exists(), "two of them ran at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_while_no_agent_is_there_is_reported_by_the_next_one() {
     let mut cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
     cluster.admin().create(shell_pod("short", "echo started; sleep 306; exit 0")).await.expect("the pod is fine");

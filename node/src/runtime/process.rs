@@ -1,6 +1,7 @@
 //! The process provider: each sandbox is a process of the host under a monitor of its own.
 
 mod lost;
+mod strays;
 mod sweep;
 mod trial;
 
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use boss_base::clock::Clock;
+use boss_base::{clock::Clock, failpoints};
 use boss_proto::{
     intent::{Reason, SandboxClass},
     v1,
@@ -205,6 +206,7 @@ impl ProcessRuntime {
         if !matches!(self.status_now(id).await?, Status::Running(_)) {
             return Ok(());
         }
+        failpoints::reach("sandbox.stopping");
         let asked = async {
             let mut connection = Connection::open(&self.dir(id)).await?;
             let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
@@ -220,6 +222,7 @@ impl ProcessRuntime {
             }
             Err(_) => return Err(Error::sandbox(Reason::StopFailed, "processes of the sandbox survive SIGKILL")),
         }
+        failpoints::reach("sandbox.stopped");
         match self.status_now(id).await? {
             Status::Running(_) => Err(Error::sandbox(Reason::StopFailed, "the sandbox still runs")),
             _ => Ok(()),
