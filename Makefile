@@ -20,7 +20,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt security clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos soak bugs fuzz clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos soak bugs bugged points fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,12 +99,17 @@ chaos: build ## Break clusters for MINUTES and judge what was seen, or repeat on
 
 # With the feature everything but our own crates is the same, so both builds share a folder; what is made with bugs is
 # moved out of it before the next one is made without.
-bugs: deps ## Show that each deliberate bug is found, ONLY=name for one of them; needs no root
+bugged: deps
 	$(CARGO) build --locked --workspace --bins --features boss-base/deliberate-bugs
 	mkdir -p $(CARGO_TARGET_DIR)/bugs
 	cp -f $(addprefix $(CARGO_TARGET_DIR)/debug/,boss-server boss-node) $(CARGO_TARGET_DIR)/bugs/
 	$(CARGO) build --locked --workspace --bins
+
+bugs: bugged ## Show that each deliberate bug is found, ONLY=name for one of them; needs no root
 	$(CARGO_TARGET_DIR)/debug/boss-chaos bugs $(addprefix --only ,$(ONLY))
+
+points: bugged ## Kill servers and agents at each point of theirs, ONLY=name for one of them; needs no root
+	$(CARGO_TARGET_DIR)/debug/boss-chaos points $(addprefix --only ,$(ONLY))
 
 soak: build ## The same for HOURS; needs root
 	$(RELEASE)/boss-chaos run --minutes $$(( 60 * $(HOURS) ))

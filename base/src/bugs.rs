@@ -33,9 +33,9 @@ pub const VARIABLE: &str = "BOSS_BUG";
 /// The process is told to have a bug that it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// A normal build has no bugs on purpose.
-    #[error("{VARIABLE} is set, but this build has no deliberate bugs: unset it, or build with `make bugs`")]
-    NotBuilt,
+    /// A normal build has no bugs on purpose, and no points to die at.
+    #[error("{0} is set, but this build has no deliberate bugs: unset it, or build with `make bugs`")]
+    NotBuilt(&'static str),
     /// No bug has that name.
     #[error("{VARIABLE}: there is no bug {0:?}; there are {known}", known = known())]
     Unknown(String),
@@ -44,6 +44,7 @@ pub enum Refused {
 #[cfg(not(feature = "deliberate-bugs"))]
 mod chosen {
     use super::{Bug, Refused, VARIABLE};
+    use crate::failpoints;
 
     /// Whether this bug is at work: never.
     #[must_use]
@@ -54,7 +55,8 @@ mod chosen {
 
     /// Whether the process may start.
     pub fn check() -> Result<(), Refused> {
-        if std::env::var_os(VARIABLE).is_none() { Ok(()) } else { Err(Refused::NotBuilt) }
+        let ordered = [VARIABLE, failpoints::VARIABLE].into_iter().find(|name| std::env::var_os(name).is_some());
+        ordered.map_or(Ok(()), |name| Err(Refused::NotBuilt(name)))
     }
 
     pub(super) fn known() -> String {

@@ -8,6 +8,7 @@ pub mod bugs;
 pub mod clock;
 pub mod config;
 pub mod constant_time;
+pub mod failpoints;
 pub mod files;
 pub mod fuzz;
 pub mod journal;

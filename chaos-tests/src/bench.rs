@@ -8,7 +8,7 @@ mod pod_start;
 mod setting;
 mod spread;
 
-pub use failover::{Failover, measure_failover};
+pub use failover::{By, Failover, measure_failover};
 pub use idle::{Idle, measure_idle};
 pub use judging::{Judging, measure_judging};
 pub use overload::{Overload, measure_overload};

@@ -2,6 +2,7 @@
 //! runs, once without the bug and once with it. Decides nothing about promises: the judges do.
 
 mod finding;
+mod points;
 mod table;
 
 mod agents;
@@ -13,5 +14,6 @@ mod working;
 
 pub use self::{
     finding::{Found, find},
+    points::{POINTS, Point, Who, kill_at},
     table::{ALL, Known, Layer, named},
 };

@@ -4,7 +4,10 @@
 pub use boss_verify::checkers::*;
 
 pub mod bindings;
+pub mod entries;
 pub mod growth;
+pub mod journals;
 pub mod pods;
+pub mod restored;
 pub mod states;
 pub mod terms;

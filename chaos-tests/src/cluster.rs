@@ -6,7 +6,11 @@
 mod access;
 mod apart;
 mod growing;
+mod logs;
 mod nodes;
+mod restoring;
+mod settings;
+mod spec;
 mod waiting;
 
 use std::{
@@ -18,11 +22,16 @@ use std::{
 };
 
 use boss_proto::{object::Resource, v1};
-use bossctl::provision::{self, Node, Plan, Server};
+use bossctl::provision::{self, Server};
 use nix::sys::signal::Signal;
 use tonic::Status;
 
-pub use self::{access::Doors, growing::Newcomer};
+pub use self::{
+    access::Doors,
+    growing::Newcomer,
+    restoring::Restored,
+    spec::{Apart, Bugged, SMALL_LOG_KEEPS, Spec, Where},
+};
 
 use crate::{
     api::Seen,
@@ -44,58 +53,6 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
 const LOG_TAIL_LINES: usize = 40;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-/// What to start.
-#[derive(Debug, Clone, Copy)]
-pub struct Spec {
-    /// Servers, 1 to 7.
-    pub servers: usize,
-    /// Nodes.
-    pub nodes: usize,
-    /// Election timing: fast, standard or slow-disk.
-    pub profile: &'static str,
-    /// Where its machines are.
-    pub place: Where,
-    /// A bug on purpose, in the programs that were built with them.
-    pub bug: Option<Bugged>,
-}
-
-/// A deliberate bug, and who has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bugged {
-    /// As `boss_base::bugs` knows it.
-    pub name: &'static str,
-    /// The one machine that has it; none for all.
-    pub only: Option<&'static str>,
-}
-
-/// Where the machines of a cluster are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Where {
-    /// All on the loopback address of this machine.
-    Here,
-    /// Each in a network namespace of its own; only on a machine of one's own ([`crate::net::on_own_machine`]).
-    Apart(Apart),
-}
-
-/// What machines on hosts of their own have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Apart {
-    /// Further hosts, for clients.
-    pub clients: usize,
-    /// Each server's data lies on a disk of ours of so many bytes, which can be broken; none for a real disk.
-    pub disk_bytes: Option<u64>,
-    /// Each server has a wall clock of its own, which can be wrong.
-    pub wrong_clocks: bool,
-    /// Each server has a wire that can hold up what it sends.
-    pub wires: bool,
-}
-
-impl Default for Spec {
-    fn default() -> Self {
-        Self { servers: 3, nodes: 1, profile: "standard", place: Where::Here, bug: None }
-    }
-}
 
 /// A running cluster. Dropped, it leaves nothing behind but the folder of a failed test.
 pub struct Cluster {
@@ -137,19 +94,6 @@ impl Cluster {
         self
     }
 
-    /// Lets certificates that the servers sign be good for so long, in seconds. Before anything runs.
-    #[must_use]
-    pub fn with_lifetimes(self, node_s: u64, server_s: u64) -> Self {
-        for server in &self.known {
-            let path = self.layout.server_directory(server).join("server.toml");
-            let text = std::fs::read_to_string(&path).expect("it was made");
-            let pki = format!("[pki]\nnode_lifetime_seconds = {node_s}\nserver_lifetime_seconds = {server_s}\n");
-            assert!(text.contains("[pki]\n"), "servers of the harness sign");
-            std::fs::write(&path, text.replace("[pki]\n", &pki)).expect("the folder is ours");
-        }
-        self
-    }
-
     /// Makes certificates, configuration and ports for it, and starts nothing.
     #[must_use]
     pub fn prepare(spec: Spec) -> Self {
@@ -158,7 +102,7 @@ impl Cluster {
         let ports: Vec<Port> = (0..spec.servers * ports_of_one)
             .map(|_| ports::take(&run_folder::root().join("ports")).unwrap_or_else(|error| panic!("{error}")))
             .collect();
-        let plan = plan(spec, &ports);
+        let plan = spec::plan(spec, &ports);
         let layout = provision::create(&folder.path().join("c"), &plan)
             .unwrap_or_else(|error| panic!("the cluster's folder cannot be made: {error}"));
         let servers = plan.servers.iter().map(|server| {
@@ -177,7 +121,9 @@ impl Cluster {
         }
         LIVE.fetch_add(1, Ordering::SeqCst);
         let (network, disks) = (None, BTreeMap::new());
-        Self { servers, nodes, network, disks, layout, known: plan.servers, folder, seen: Seen::default(), ports }
+        let cluster =
+            Self { servers, nodes, network, disks, layout, known: plan.servers, folder, seen: Seen::default(), ports };
+        if spec.small_log { cluster.with_small_log() } else { cluster }
     }
 
     /// Makes certificate, configuration and ports for one more server, and starts nothing. Returns its id.
@@ -260,6 +206,11 @@ impl Cluster {
         self.servers[index_of(id)].start(&self.folder, args);
     }
 
+    /// At its next start a server dies at a point, when it is there for so many a time.
+    pub fn doom_server(&mut self, id: u64, point: &str, times: u64) {
+        self.servers[index_of(id)].doom(point, times);
+    }
+
     /// Kills a server; it has no chance to do anything.
     pub fn kill_server(&mut self, id: u64) {
         self.servers[index_of(id)].kill();
@@ -294,22 +245,6 @@ impl Cluster {
     /// Asks an agent to stop and waits until it has.
     pub async fn stop_node(&mut self, index: usize) -> Exit {
         self.nodes[index].stop().await
-    }
-
-    /// Copies the logs of all processes into a folder.
-    pub fn copy_logs(&self, to: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(to)?;
-        for entry in std::fs::read_dir(self.folder.path().join("logs"))?.flatten() {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-        Ok(())
-    }
-
-    /// The log of a server or node, as far as it is written.
-    #[must_use]
-    pub fn log_of(&self, name: &str) -> String {
-        let bytes = std::fs::read(self.folder.log(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -356,16 +291,4 @@ pub fn pod_of(object: v1::Object) -> Option<v1::Pod> {
 
 fn index_of(id: u64) -> usize {
     usize::try_from(id - 1).expect("ids are small")
-}
-
-fn plan(spec: Spec, ports: &[Port]) -> Plan {
-    let here =
-        |(ports, id): (&[Port], u64)| Server::local(id, [ports[0].number(), ports[1].number(), ports[2].number()]);
-    let servers = match spec.place {
-        Where::Here => ports.chunks(3).zip(1..).map(here).collect(),
-        Where::Apart(_) => (1..=spec.servers as u64).map(apart::server).collect(),
-    };
-    let nodes = (1..=spec.nodes).map(|index| Node::new(format!("node-{index}"))).collect();
-    let (profile, context) = (spec.profile.to_owned(), "chaos".to_owned());
-    Plan { cluster_id: provision::random_cluster_id(), profile, servers, context, nodes }
 }

@@ -7,12 +7,14 @@ pub mod disk;
 pub mod net;
 
 pub use boss_verify::api;
+pub mod audits;
 pub mod bossctl_run;
 pub mod http;
 pub mod identity_provider;
 pub mod look;
 pub mod machine;
 pub mod manifests;
+pub mod needs;
 pub mod tokens;
 pub mod workload;
 

@@ -20,6 +20,7 @@ pub struct Machine {
     kind: &'static str,
     program: PathBuf,
     bug: Option<&'static str>,
+    order: Option<String>,
     config: PathBuf,
     place: Option<Place>,
     clock: Option<WallClock>,
@@ -32,13 +33,29 @@ impl Machine {
     pub fn new(name: &str, program: &'static str, config: PathBuf) -> Self {
         let kind = program;
         let program = binaries::find(program).unwrap_or_else(|error| panic!("{error}"));
-        Self { name: name.to_owned(), kind, program, bug: None, config, place: None, clock: None, process: None }
+        Self {
+            name: name.to_owned(),
+            kind,
+            program,
+            bug: None,
+            order: None,
+            config,
+            place: None,
+            clock: None,
+            process: None,
+        }
     }
 
     /// From its next start on it is of the build with deliberate bugs, and has this one.
     pub fn infect(&mut self, bug: &'static str) {
         self.program = binaries::find_bugged(self.kind).unwrap_or_else(|error| panic!("{error}"));
         self.bug = Some(bug);
+    }
+
+    /// At its next start it is of the build with deliberate bugs, and dies when it reaches a point for so many a time.
+    pub fn doom(&mut self, point: &str, times: u64) {
+        self.program = binaries::find_bugged(self.kind).unwrap_or_else(|error| panic!("{error}"));
+        self.order = Some(format!("{point}@{times}"));
     }
 
     /// What its log is called.
@@ -77,6 +94,17 @@ impl Machine {
     /// Starts it; it must be down. What it writes goes to the log of its name.
     pub fn start(&mut self, folder: &RunFolder, args: &[&str]) {
         assert!(self.process.as_ref().is_none_or(|process| !process.is_running()), "{} runs already", self.name);
+        self.process = Some(self.spawn(folder, args));
+        self.order = None;
+    }
+
+    /// Starts the same once more, beside what runs.
+    #[must_use]
+    pub fn start_twice(&self, folder: &RunFolder) -> Process {
+        self.spawn(folder, &[])
+    }
+
+    fn spawn(&self, folder: &RunFolder, args: &[&str]) -> Process {
         let log = folder.log(&self.name);
         let mut output = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened");
         writeln!(output, "==== start of {} {args:?}", self.name).expect("the log can be written");
@@ -92,10 +120,13 @@ impl Machine {
         if let Some(bug) = self.bug {
             command.env(boss_base::bugs::VARIABLE, bug);
         }
+        if let Some(order) = &self.order {
+            command.env(boss_base::failpoints::VARIABLE, order);
+        }
         command.stdin(std::process::Stdio::null());
         command.stdout(output.try_clone().expect("a descriptor is free")).stderr(output);
         let process = Process::spawn(&mut command);
-        self.process = Some(process.unwrap_or_else(|error| panic!("{} does not start: {error}", self.name)));
+        process.unwrap_or_else(|error| panic!("{} does not start: {error}", self.name))
     }
 
     /// Asks it to stop and waits until it has.

@@ -83,9 +83,10 @@ impl Drop for RunFolder {
 
 /// Ends all processes of the run in this folder, and removes their control groups. The folder itself stays.
 pub fn clean_up(run: &Path) {
+    nemesis::groups::thaw_groups_of(run);
     kill_processes_of(run);
     remove_groups_of(run);
-    nemesis::starve::remove_groups_of(run);
+    nemesis::groups::remove_groups_of(run);
 }
 
 /// The janitor cleans up when this process dies without being able to: it reads the other end of a pipe from us.

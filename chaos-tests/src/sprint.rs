@@ -1,9 +1,11 @@
 //! One sprint: a fresh cluster on hosts of its own, clients of every workload, the faults of a seed, and the judgement of
 //! what was seen. Decides nothing itself: the schedule, the workloads and the judges do.
 
+mod backup;
 mod clients;
 mod judge;
 mod options;
+mod settling;
 pub mod shrinking;
 pub mod smallest;
 
@@ -16,7 +18,7 @@ use std::{
 };
 
 use boss_client::Client;
-use boss_proto::{ids::Revision, object::Resource, v1};
+use boss_proto::{ids::Revision, object::Resource};
 use futures_util::future::{join_all, select};
 use tokio::time::{Instant, sleep};
 
@@ -26,17 +28,17 @@ pub use self::{
 };
 pub use crate::checkers::judged::Judged;
 use crate::{
-    checkers::{Verdict, bindings::Bound, states::State, watches::Told},
+    audits,
+    bossctl_run::Bossctl,
+    checkers::{Verdict, bindings::Bound, entries::Kept, restored::Restored, states::State, watches::Told},
     cluster::{Apart, Cluster, Spec, Where},
     history::Recorder,
-    http,
-    manifests::{NAMESPACE, name_of, namespace, record},
-    nemesis::{Disturber, Family, run::leader_of},
+    manifests::{NAMESPACE, namespace, record},
+    nemesis::{Disturber, Family},
     net::{self, Host},
     report::{self, Failover},
     sample::Sampler,
-    wait,
-    workload::{Stop, bound, following, pairs, pods},
+    workload::{Stop, bound, following, journals::Journals, pairs},
 };
 
 /// Hosts of clients.
@@ -65,6 +67,8 @@ pub struct Outcome {
     pub answered: usize,
     /// How long writers waited when the leader was taken away.
     pub failovers: Vec<Failover>,
+    /// For the start of the cluster, for the clients' work and all that follows it, and for the judges.
+    pub took: [Duration; 3],
     /// Where history, logs and report are; kept unless everything was as it should be.
     pub folder: PathBuf,
 }
@@ -96,7 +100,8 @@ pub fn run(options: &Options, reports: &Path, keep: bool) -> io::Result<Outcome>
         Err(panic) => {
             let verdict = Verdict::Unknown(text_of(&*panic));
             let judged = vec![Judged { promise: "the harness could do its work", verdict }];
-            let outcome = Outcome { options: options.clone(), judged, answered: 0, failovers: Vec::new(), folder };
+            let (options, failovers, took) = (options.clone(), Vec::new(), [Duration::ZERO; 3]);
+            let outcome = Outcome { options, judged, answered: 0, failovers, took, folder };
             report::write_bare(&outcome)?;
             outcome
         }
@@ -121,11 +126,16 @@ async fn sprint(options: &Options, folder: &Path) -> Outcome {
         wires: has(|family| matches!(family, Family::Delay | Family::Reorder)),
     });
     let Options { servers, nodes, profile, .. } = *options;
-    let mut cluster = Cluster::start(Spec { servers, nodes, profile, place, bug: None }).await;
+    let small_log = has(|family| family == Family::Snapshot);
+    let began = Instant::now();
+    let mut cluster = Cluster::start(Spec { servers, nodes, profile, place, bug: options.bug, small_log }).await;
+    let started = began.elapsed();
     let seen = Box::pin(observe(options, &mut cluster, folder)).await;
+    let observed = began.elapsed();
     let judged = judge::all(options, &seen);
+    let took = [started, observed - started, began.elapsed() - observed];
     let (answered, failovers) = (seen.answered(), report::failovers(&seen.events));
-    let outcome = Outcome { options: options.clone(), answered, failovers, judged, folder: folder.to_owned() };
+    let outcome = Outcome { options: options.clone(), answered, failovers, took, judged, folder: folder.to_owned() };
     if let Err(error) = cluster.copy_logs(&folder.join("logs")).and_then(|()| report::write(&outcome, &seen)) {
         let _ = writeln!(io::stderr(), "no report in {}: {error}", folder.display());
     }
@@ -145,6 +155,8 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
         cluster.server_ids().map(|id| (id, cluster.addresses(id).http.clone())).collect();
     let steps = options.steps();
     let bound = Mutex::new(Vec::new());
+    let agents = (0..options.nodes).map(|index| (cluster.node_name(index).to_owned(), cluster.state_of(index)));
+    let journals = Journals::new(recorder.began(), agents.collect());
 
     let over = Stop::default();
     let follow = |client| following::until_over(&over, following::registers(client, NAMESPACE, start, END));
@@ -157,11 +169,11 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
         closing
     };
     let binding = bound::pods(&watchers[0], start, &bound);
-    let working = async { tokio::join!(conducting, following, sampling) };
+    let working = async { tokio::join!(conducting, following, sampling, journals.follow(&over)) };
     let (closing, watches) = match select(Box::pin(working), Box::pin(binding)).await {
-        futures_util::future::Either::Left(((closing, watches, _), _)) => (closing, watches),
+        futures_util::future::Either::Left(((closing, watches, ..), _)) => (closing, watches),
         futures_util::future::Either::Right((problem, working)) => {
-            let (mut closing, watches, _) = working.await;
+            let (mut closing, watches, ..) = working.await;
             closing.problems.push(problem);
             (closing, watches)
         }
@@ -172,6 +184,7 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
         steps,
         watches,
         bound: bound.into_inner().unwrap_or_else(PoisonError::into_inner),
+        executions: journals.executions(),
         closing,
     }
 }
@@ -202,6 +215,10 @@ pub struct Closing {
     pub states: Vec<State>,
     /// After everything has settled.
     pub pods: Vec<crate::checkers::pods::Found>,
+    /// What each server has kept of the entries that it applied.
+    pub entries: Vec<(u64, Vec<Kept>)>,
+    /// What a cluster held that was made from a snapshot of this one; none without a backup.
+    pub restored: Option<Restored>,
 }
 
 /// The watches of registers, each from another server's first.
@@ -217,35 +234,34 @@ async fn conduct(
     ending: &Ending<'_>,
 ) -> Closing {
     let mut closing = Closing::default();
-    closing.problems.extend(progress(ending.recorder, 0).await.err());
+    closing.problems.extend(settling::progress(ending.recorder, 0).await.err());
     let began = Instant::now();
     let others: Vec<Host> = (0..CLIENT_HOSTS).map(Host::client).chain((0..options.nodes).map(Host::node)).collect();
-    Box::pin(Disturber::new(cluster, ending.recorder, others).carry_out(began, steps)).await;
-    closing.problems.extend(recover(cluster).await.err());
+    let (bossctl, folder) = (Bossctl::of(cluster), cluster.folder().to_owned());
+    let saving = async {
+        let wanted = options.work.contains(&Work::Backup);
+        if wanted { Some(backup::save(&bossctl, &folder, ending.recorder, options.seed).await) } else { None }
+    };
+    let disturbing = async { Disturber::new(cluster, ending.recorder, others).carry_out(began, steps).await };
+    let (saved, ()) = Box::pin(async { tokio::join!(saving, disturbing) }).await;
+    closing.problems.extend(settling::recover(cluster).await.err());
     let answered = ending.recorder.answered();
     sleep(options.duration.saturating_sub(began.elapsed()).max(QUIET)).await;
-    closing.problems.extend(progress(ending.recorder, answered).await.err());
+    closing.problems.extend(settling::progress(ending.recorder, answered).await.err());
     ending.stop.set();
-    closing.problems.extend(join(threads).await);
-    closing.problems.extend(ended(cluster));
+    closing.problems.extend(settling::join(threads).await);
+    closing.problems.extend(settling::ended(cluster));
     look_back(cluster, ending, &mut closing).await;
+    match saved {
+        Some(Ok(saved)) => match Box::pin(backup::restore(cluster, &saved)).await {
+            Ok(restored) => closing.restored = Some(restored),
+            Err(problem) => closing.problems.push(problem),
+        },
+        Some(Err(problem)) => closing.problems.push(problem),
+        None => {}
+    }
     ending.sampler.stop();
     closing
-}
-
-/// Waits for all clients; tells of those that panicked.
-async fn join(threads: Vec<std::thread::JoinHandle<()>>) -> Vec<String> {
-    let mut problems = Vec::new();
-    for thread in threads {
-        // A client stops after what it is at, and that has a bound of its own.
-        while !thread.is_finished() {
-            sleep(Duration::from_millis(20)).await;
-        }
-        if let Err(panic) = thread.join() {
-            problems.push(format!("a client: {}", text_of(&*panic)));
-        }
-    }
-    problems
 }
 
 /// What is to be seen when all is quiet again.
@@ -253,86 +269,15 @@ async fn look_back(cluster: &Cluster, ending: &Ending<'_>, closing: &mut Closing
     let last = cluster.client(cluster.running_servers()[0]).create(record(END, "x").into_object()).await;
     closing.problems.extend(last.err().map(|error| format!("the last write: {error}")));
     clients::list_everywhere(cluster, ending.recorder).await;
-    match settle_pods(cluster, ending).await {
+    match settling::pods(cluster, ending).await {
         Ok(pods) => closing.pods = pods,
         Err(problem) => closing.problems.push(problem),
     }
-    closing.states = states(cluster).await;
-}
-
-/// Waits until clients have got answers enough to say something, on a machine however slow.
-async fn progress(recorder: &Recorder, from: usize) -> Result<(), String> {
-    let enough = wait::until("clients are answered", RECOVERY, async || {
-        let answered = recorder.answered() - from;
-        wait::holds(answered >= 2 * judge::ANSWERED_EACH, format!("{answered} times"))
-    });
-    enough.await.map_err(|timed_out| timed_out.to_string())
-}
-
-/// Waits until everything works again.
-async fn recover(cluster: &Cluster) -> Result<(), String> {
-    let recovered = wait::until("all servers are ready", RECOVERY, async || {
-        if leader_of(cluster).await.is_none() {
-            return Err("nobody leads".to_owned());
+    closing.states = settling::states(cluster).await;
+    for id in cluster.running_servers() {
+        match audits::kept(&cluster.data_of(id).join("audit")) {
+            Ok(kept) => closing.entries.push((id, kept)),
+            Err(error) => closing.problems.push(format!("the audit of server-{id}: {error}")),
         }
-        for id in cluster.running_servers() {
-            match http::get_status(&cluster.addresses(id).http, "/readyz").await {
-                Ok(200) => {}
-                other => return Err(format!("server-{id}: {other:?}")),
-            }
-        }
-        Ok(())
-    });
-    recovered.await.map_err(|timed_out| timed_out.to_string())
-}
-
-/// Servers and agents that were not told to end, and have.
-fn ended(cluster: &Cluster) -> Vec<String> {
-    let servers = cluster.running_servers().into_iter().filter_map(|id| {
-        let exit = cluster.server(id)?.exit()?;
-        Some(format!("server-{id} ended by itself: {exit:?}"))
-    });
-    servers.collect()
-}
-
-/// Waits until pods are as they should be, or will not be any more.
-async fn settle_pods(cluster: &Cluster, ending: &Ending<'_>) -> Result<Vec<crate::checkers::pods::Found>, String> {
-    let events = ending.recorder.events().map_err(|error| error.to_string())?;
-    let calls = crate::history::calls(&events).map_err(|bad| bad.to_string())?;
-    let mut last = Vec::new();
-    let settled = wait::until("all pods are as they should be", RECOVERY, async || {
-        let admin = cluster.admin();
-        let (found, _) = admin.list::<v1::Pod>("default").await.map_err(|status| status.to_string())?;
-        let phase = |pod: &v1::Pod| pod.status.as_ref().map_or(String::new(), |status| status.phase.clone());
-        let registry: Vec<(String, String)> =
-            found.iter().map(|pod| (name_of(pod.metadata.as_ref()).to_owned(), phase(pod))).collect();
-        last = pods::found(&calls, &registry, ending.locks);
-        match crate::checkers::pods::check(&last) {
-            Verdict::Valid => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
-    // What it says then is judged like everything else.
-    match settled.await {
-        Ok(()) => Ok(last),
-        Err(timed_out) if last.is_empty() => Err(timed_out.to_string()),
-        Err(_) => Ok(last),
     }
-}
-
-/// The states of all servers, at one index if they come to one.
-async fn states(cluster: &Cluster) -> Vec<State> {
-    let mut last = Vec::new();
-    let equal = wait::until("all servers are at one index", RECOVERY, async || {
-        let status = cluster.admin().status().await.map_err(|status| status.to_string())?;
-        let state = |server: &v1::ServerStatus| State {
-            server: server.id,
-            applied: server.applied_index,
-            hash: server.state_hash.clone(),
-        };
-        last = status.servers.iter().filter(|server| server.error.is_empty()).map(state).collect();
-        wait::holds(crate::checkers::states::check(&last, status.servers.len()).is_valid(), "they are not")
-    });
-    let _ = equal.await;
-    last
 }

@@ -1,6 +1,7 @@
 //! Writers that remember what was acknowledged. What the promises mean for it, the tests say.
 
 pub mod bound;
+pub mod journals;
 pub mod pods;
 
 pub use boss_verify::workload::*;

@@ -16,6 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use boss_base::failpoints;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -81,7 +82,9 @@ impl Launcher {
         let id = connection.next_id;
         connection.next_id += 1;
         let launch = Launch { id, dir: dir.to_owned(), values: values.clone() };
+        failpoints::reach("sandbox.launching");
         let answer = connection.ask(&launch).await.map_err(LaunchError::Gone)?;
+        failpoints::reach("sandbox.launched");
         answer.result.map_err(LaunchError::Failed)
     }
 }

@@ -1,5 +1,5 @@
-//! Points between two calls to the disk at which a test can kill the process. They exist in this crate's own tests
-//! only; everywhere else a point is no code at all. Knows no storage.
+//! Points between two calls to the disk at which a test can kill the process: a test of this crate its own child, chaos tests
+//! a server that was built for it ([`boss_base::failpoints`]). Everywhere else a point is no code at all. Knows no storage.
 
 /// Names a point: `failpoint!("log.segment.renamed");`. Names begin with the part they belong to, so that a test can
 /// ask for all of one part.
@@ -7,6 +7,8 @@ macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(test)]
         $crate::failpoints::reach($name);
+        #[cfg(not(test))]
+        boss_base::failpoints::reach($name);
     };
 }
 

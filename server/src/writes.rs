@@ -13,7 +13,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
-use boss_base::{clock::Clock, tasks::Tasks};
+use boss_base::{clock::Clock, failpoints, tasks::Tasks};
 use boss_proto::{
     ids::{ServerId, Uid},
     key::Key,
@@ -208,7 +208,10 @@ impl Writes {
         operations: Vec<Operation>,
     ) -> Result<Vec<Outcome>, ProposeError> {
         if !write.is_dry_run() {
-            return self.0.raft.propose(operations).await;
+            failpoints::reach("write.proposing");
+            let outcomes = self.0.raft.propose(operations).await;
+            failpoints::reach("write.proposed");
+            return outcomes;
         }
         let term = self.0.raft.leadership().borrow().term;
         let command = Command { format: COMMAND_FORMAT, proposed_at_ms: self.0.clock.unix_millis(), operations };

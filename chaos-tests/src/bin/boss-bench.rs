@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use boss_chaos_tests::{
-    bench::{measure_failover, measure_idle, measure_judging, measure_overload, measure_pod_start},
+    bench::{By, measure_failover, measure_idle, measure_judging, measure_overload, measure_pod_start},
     cluster::Spec,
     versus::{self, Load},
 };
@@ -29,11 +29,14 @@ struct Args {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
-    /// Leader kill -9 to the next accepted write.
+    /// The leader is lost or hands over, and how long writes wait for it.
     Failover {
         /// How often.
         #[arg(long, default_value_t = 20)]
         runs: usize,
+        /// kill (-9) or pause it: to the next accepted write. stop (cleanly) or transfer: the longest write.
+        #[arg(long, default_value = "kill")]
+        by: By,
     },
     /// Create of a process pod to Running.
     PodStart {
@@ -135,7 +138,9 @@ async fn main() -> ExitCode {
     };
     let spec = Spec { servers: usize::from(args.servers), nodes: 1, profile, ..Spec::default() };
     let todo = match args.what {
-        What::All => vec![What::PodStart { pods: 100 }, What::Idle { minutes: 3 }, What::Failover { runs: 20 }],
+        What::All => {
+            vec![What::PodStart { pods: 100 }, What::Idle { minutes: 3 }, What::Failover { runs: 20, by: By::Kill }]
+        }
         one => vec![one],
     };
     for what in todo {
@@ -162,7 +167,7 @@ async fn main() -> ExitCode {
 async fn measure(what: What, spec: Spec) -> Result<(String, serde_json::Value), String> {
     let text_only = |text: String| Ok((text, serde_json::Value::Null));
     match what {
-        What::Failover { runs } => text_only(measure_failover(spec, runs).await.to_string()),
+        What::Failover { runs, by } => text_only(measure_failover(spec, by, runs).await.to_string()),
         What::PodStart { pods } => text_only(measure_pod_start(spec, pods).await.to_string()),
         What::Idle { minutes } => text_only(measure_idle(spec, Duration::from_secs(60 * minutes)).await.to_string()),
         What::Etcd { rounds, seconds, quick, only, value_size } => {

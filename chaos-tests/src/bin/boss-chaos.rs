@@ -6,8 +6,9 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use boss_base::clock::{Clock, SystemClock};
 use boss_chaos_tests::{
     bugs,
+    cluster::Bugged,
     nemesis::Family,
-    net, report,
+    net, proc, report,
     sprint::{self, Options, Outcome, Work, shrinking},
 };
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,8 @@ enum What {
     Run(Run),
     /// Leave faults and clients out of a bad sprint as long as it stays bad.
     Shrink(Shrink),
+    /// Kill servers and agents at each point of theirs while clients work: `make points` builds what is needed.
+    Points(Points),
     /// Put each deliberate bug into a cluster, and show what finds it: `make bugs` builds what is needed.
     Bugs(Bugs),
 }
@@ -59,6 +62,9 @@ struct Sprint {
     /// What clients do: registers, set, pairs, pods [default: all]
     #[arg(long, value_delimiter = ',')]
     work: Option<Vec<String>>,
+    /// A bug on purpose, to see what a bad sprint looks like: `make bugs` builds the programs that have it
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
     /// Where the report goes
     #[arg(long, default_value = "chaos-reports", value_name = "FOLDER")]
     out: PathBuf,
@@ -105,14 +111,22 @@ struct Bugs {
     no_control: bool,
 }
 
+#[derive(Debug, Args)]
+struct Points {
+    /// These only; may be repeated
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(why) = net::why_not().filter(|_| !matches!(arguments.what, What::Bugs(_))) {
+    if let Some(why) = net::why_not().filter(|_| !matches!(arguments.what, What::Bugs(_) | What::Points(_))) {
         eprintln!("boss-chaos: {why}");
         return ExitCode::FAILURE;
     }
     let done = match arguments.what {
         What::Bugs(bugs) => find_bugs(&bugs),
+        What::Points(points) => kill_at_points(&points),
         What::Sprint(sprint) => one(&sprint),
         What::Run(run) => many(&run),
         What::Shrink(wanted) => shrink(&wanted),
@@ -163,7 +177,18 @@ fn options(sprint: &Sprint) -> Result<Options, String> {
             None => drawn.work,
         },
         duration: sprint.seconds.map_or(drawn.duration, Duration::from_secs),
+        bug: sprint.bug.as_deref().map(bug).transpose()?,
     })
+}
+
+fn bug(name: &str) -> Result<Bugged, String> {
+    let known = bugs::named(name).ok_or_else(|| unknown_bug(name))?;
+    Ok(Bugged { name: known.name, only: known.only })
+}
+
+fn unknown_bug(name: &str) -> String {
+    let known: Vec<&str> = bugs::ALL.iter().map(|known| known.name).collect();
+    format!("there is no bug {name:?}; there are {}", known.join(", "))
 }
 
 fn shrink(wanted: &Shrink) -> Result<bool, String> {
@@ -193,8 +218,12 @@ fn shrink(wanted: &Shrink) -> Result<bool, String> {
 }
 
 fn many(run: &Run) -> Result<bool, String> {
-    let until = SystemClock.monotonic() + Duration::from_secs(60 * run.minutes);
+    let began = SystemClock.monotonic();
+    let until = began + Duration::from_secs(60 * run.minutes);
     let first = run.seed.unwrap_or_else(|| SystemClock.unix_seconds());
+    for (family, why) in Family::ALL.into_iter().filter_map(|family| Some((family, family.why_not()?))) {
+        println!("without {}: {why}", family.name());
+    }
     let (mut good, mut all, mut answered) = (0_u32, 0_u32, 0);
     let mut failovers = Vec::new();
     for seed in first.. {
@@ -208,7 +237,14 @@ fn many(run: &Run) -> Result<bool, String> {
             break;
         }
     }
+    let took = SystemClock.monotonic().saturating_sub(began).as_secs_f64();
     println!("{good} of {all} sprints kept every promise; {answered} operations were answered");
+    println!(
+        "in {took:.0} s: {:.0} sprints and {:.0} operations an hour; load average {}",
+        f64::from(all) * 3_600.0 / took,
+        answered as f64 * 3_600.0 / took,
+        proc::load_average()
+    );
     for (kind, count, [median, slow]) in report::summary(&failovers) {
         println!(
             "{kind} of the leader, {count} times: the next write was acknowledged after {median:.2?}, at the 99th of 100 after {slow:.2?}"
@@ -220,8 +256,7 @@ fn many(run: &Run) -> Result<bool, String> {
 fn find_bugs(wanted: &Bugs) -> Result<bool, String> {
     let unknown = wanted.only.iter().find(|name| bugs::named(name).is_none());
     if let Some(name) = unknown {
-        let known: Vec<&str> = bugs::ALL.iter().map(|known| known.name).collect();
-        return Err(format!("there is no bug {name:?}; there are {}", known.join(", ")));
+        return Err(unknown_bug(name));
     }
     println!("| bug | found by | with | after |\n|---|---|---|---|");
     let mut all_found = true;
@@ -255,12 +290,34 @@ fn find_bugs(wanted: &Bugs) -> Result<bool, String> {
     Ok(all_found)
 }
 
+fn kill_at_points(wanted: &Points) -> Result<bool, String> {
+    if let Some(name) = wanted.only.iter().find(|name| bugs::POINTS.iter().all(|point| point.name != name.as_str())) {
+        let known: Vec<&str> = bugs::POINTS.iter().map(|point| point.name).collect();
+        return Err(format!("there is no point {name:?}; there are {}", known.join(", ")));
+    }
+    let chosen = |point: &&bugs::Point| wanted.only.is_empty() || wanted.only.iter().any(|name| name == point.name);
+    let mut all_good = true;
+    for point in bugs::POINTS.iter().filter(chosen) {
+        let found = bugs::kill_at(*point);
+        let word = if found.is_good() { "good" } else { "BAD" };
+        println!("{}: {word}, {:.1} s", point.name, found.took.as_secs_f64());
+        for judged in found.judged.iter().filter(|judged| !judged.verdict.is_valid()) {
+            println!("  {}: {:?}", judged.promise, judged.verdict);
+        }
+        all_good &= found.is_good();
+    }
+    Ok(all_good)
+}
+
 fn families(names: &[String]) -> Result<Vec<Family>, String> {
     if names == ["none"] {
         return Ok(Vec::new());
     }
     let known = || Family::ALL.map(Family::name).join(", ");
-    let find = |name: &String| Family::named(name).ok_or_else(|| format!("unknown fault {name:?}: {}", known()));
+    let find = |name: &String| {
+        let family = Family::named(name).ok_or_else(|| format!("unknown fault {name:?}: {}", known()))?;
+        family.why_not().map_or(Ok(family), |why| Err(format!("--faults {name}: {why}")))
+    };
     names.iter().map(find).collect()
 }
 
@@ -269,7 +326,11 @@ fn tell(outcome: &Outcome, kept: bool) {
     let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
     let word = if outcome.is_good() { "good" } else { "BAD" };
     let answered = outcome.answered;
-    println!("seed {seed}: {word}, {answered} answers, {servers} servers, {nodes} nodes, faults {}", names.join(" "));
+    let took = outcome.took.map(|took| format!("{:.1}", took.as_secs_f64())).join("+");
+    println!(
+        "seed {seed}: {word}, {answered} answers, {servers} servers, {nodes} nodes, {took} s, faults {}",
+        names.join(" ")
+    );
     for judged in outcome.broken() {
         println!("  {}: {:?}", judged.promise, judged.verdict);
     }

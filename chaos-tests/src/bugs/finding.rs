@@ -7,6 +7,7 @@ use std::{
 };
 
 use boss_base::clock::{Clock, SystemClock};
+use futures_util::future::LocalBoxFuture;
 
 use super::Known;
 use crate::{
@@ -40,19 +41,26 @@ impl Found {
 /// Runs it on a fresh cluster, with the bug or without.
 #[must_use]
 pub fn find(known: &Known, with_bug: bool) -> Found {
-    let began = SystemClock.monotonic();
     let bug = with_bug.then_some(Bugged { name: known.name, only: known.only });
-    let spec = Spec { bug, ..known.spec() };
-    let judged = catch_unwind(AssertUnwindSafe(|| run(known, spec)))
+    on_a_cluster(Spec { bug, ..known.spec() }, known.run)
+}
+
+/// Runs something on a fresh cluster; what the harness itself does not get done is broken.
+pub(super) fn on_a_cluster(
+    spec: Spec,
+    work: impl for<'a> FnOnce(&'a mut Cluster) -> LocalBoxFuture<'a, Vec<Judged>>,
+) -> Found {
+    let began = SystemClock.monotonic();
+    let judged = catch_unwind(AssertUnwindSafe(|| run(spec, work)))
         .unwrap_or_else(|panic| vec![Judged { promise: "everything comes back", verdict: broken(text_of(&*panic)) }]);
     Found { judged, took: SystemClock.monotonic().saturating_sub(began) }
 }
 
-fn run(known: &Known, spec: Spec) -> Vec<Judged> {
+fn run(spec: Spec, work: impl for<'a> FnOnce(&'a mut Cluster) -> LocalBoxFuture<'a, Vec<Judged>>) -> Vec<Judged> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("threads can be made").block_on(async {
         let mut cluster = Box::pin(Cluster::start(spec)).await;
-        (known.run)(&mut cluster).await
+        work(&mut cluster).await
     })
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use bossctl::provision::Server;
 
-use super::{Apart, Cluster, Newcomer, Where};
+use super::{Apart, Cluster, Newcomer, Where, restoring::RESTORED};
 use crate::{
     clock::WallClock,
     disk::Disk,
@@ -27,7 +27,7 @@ impl Cluster {
     /// Gives every machine its host; all must be down.
     pub(super) async fn move_apart(&mut self, place: Where) {
         let Where::Apart(Apart { clients, disk_bytes, wrong_clocks, wires }) = place else { return };
-        let servers = (1..=self.servers.len() as u64 + SPARE_HOSTS).map(Host::server);
+        let servers = (1..=self.servers.len() as u64 + SPARE_HOSTS).chain([RESTORED]).map(Host::server);
         let wired: Vec<Host> = if wires { self.server_ids().map(Host::server).collect() } else { Vec::new() };
         let hosts: Vec<Host> =
             servers.chain((0..self.nodes.len()).map(Host::node)).chain((0..clients).map(Host::client)).collect();

@@ -1,116 +1,11 @@
 //! The faults there are, and what each needs for itself. Pure.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use crate::{
     clock::Wrong,
     net::{Shape, Waiting},
 };
-
-/// A kind of fault, as users choose it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
-    /// kill -9 of servers.
-    Kill,
-    /// SIGSTOP of servers.
-    Pause,
-    /// Links between servers that let nothing through.
-    Partition,
-    /// Links that lose some.
-    Loss,
-    /// Links on which packets take their time.
-    Delay,
-    /// Links on which packets pass each other.
-    Reorder,
-    /// Links that are slow.
-    Bandwidth,
-    /// Disks without room.
-    DiskFull,
-    /// kill -9 of servers whose disks forget what was not synced, or tear it.
-    DiskLoss,
-    /// Disks of which bits read wrong.
-    DiskFlip,
-    /// Disks that fail.
-    DiskError,
-    /// Disks that take their time.
-    DiskSlow,
-    /// Disks that cannot be written any more.
-    DiskReadOnly,
-    /// Wall clocks that jump and drift.
-    Clock,
-    /// Servers that get a small part of a processor.
-    Starve,
-    /// Leadership that is handed over.
-    Transfer,
-    /// Servers that join and leave.
-    Membership,
-    /// kill -9 and SIGSTOP of agents.
-    Agent,
-}
-
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 18] = [
-        Self::Kill,
-        Self::Pause,
-        Self::Partition,
-        Self::Loss,
-        Self::Delay,
-        Self::Reorder,
-        Self::Bandwidth,
-        Self::DiskFull,
-        Self::DiskLoss,
-        Self::DiskFlip,
-        Self::DiskError,
-        Self::DiskSlow,
-        Self::DiskReadOnly,
-        Self::Clock,
-        Self::Starve,
-        Self::Transfer,
-        Self::Membership,
-        Self::Agent,
-    ];
-
-    /// As it is written on a command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Pause => "pause",
-            Self::Partition => "partition",
-            Self::Loss => "loss",
-            Self::Delay => "delay",
-            Self::Reorder => "reorder",
-            Self::Bandwidth => "bandwidth",
-            Self::DiskFull => "disk-full",
-            Self::DiskLoss => "disk-loss",
-            Self::DiskFlip => "disk-flip",
-            Self::DiskError => "disk-error",
-            Self::DiskSlow => "disk-slow",
-            Self::DiskReadOnly => "disk-read-only",
-            Self::Clock => "clock",
-            Self::Starve => "starve",
-            Self::Transfer => "transfer",
-            Self::Membership => "membership",
-            Self::Agent => "agent",
-        }
-    }
-
-    /// Whether servers must lie on disks of ours for it.
-    #[must_use]
-    pub fn breaks_disks(self) -> bool {
-        matches!(
-            self,
-            Self::DiskFull | Self::DiskLoss | Self::DiskFlip | Self::DiskError | Self::DiskSlow | Self::DiskReadOnly
-        )
-    }
-
-    /// The family of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.name() == name)
-    }
-}
 
 /// Whom a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,10 +45,31 @@ pub enum Fault {
     Transfer,
     /// A server joins; at the end it leaves.
     Join,
+    /// A server is away until the log of the others reaches back to it no more: it must take a snapshot.
+    Behind(Away, u64),
+    /// The freezer, and its end.
+    Freeze(Target),
     /// kill -9 of an agent, counted from 0.
     KillAgent(usize),
-    /// SIGSTOP of an agent, counted from 0.
+    /// SIGSTOP of an agent, counted from 0. Its sandboxes run on.
     PauseAgent(usize),
+    /// A second agent of the same configuration; it must end by itself.
+    TwinAgent(usize),
+    /// kill -9 of an agent, whose state folder is gone when it starts again. Its sandboxes run on meanwhile.
+    LoseAgentState(usize),
+    /// The freezer of everything on a node: agent, monitors and sandboxes.
+    FreezeNode(usize),
+}
+
+/// How a server is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// It was killed.
+    Killed,
+    /// It stands still.
+    Paused,
+    /// Nothing reaches the others from it, or it from them.
+    CutOff,
 }
 
 /// What happens to a disk.
@@ -268,84 +184,14 @@ impl Fault {
                 let all = (1..=servers).flat_map(|id| [Claim::Process(id), Claim::Clock(id)]);
                 all.chain([Claim::Leadership, Claim::Links]).collect()
             }
-            Self::KillAgent(index) | Self::PauseAgent(index) => [Claim::Agent(*index)].into(),
+            // It needs a leader and its way to it, and nobody else may keep it away.
+            Self::Behind(_, id) => [Claim::Process(*id), Claim::Leadership, Claim::Links].into(),
+            Self::Freeze(target) => of(*target, Claim::Process),
+            Self::KillAgent(index)
+            | Self::PauseAgent(index)
+            | Self::TwinAgent(index)
+            | Self::LoseAgentState(index)
+            | Self::FreezeNode(index) => [Claim::Agent(*index)].into(),
         }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(id) => write!(f, "server-{id}"),
-            Self::Leader => f.write_str("the leader"),
-            Self::All => f.write_str("all servers"),
-        }
-    }
-}
-
-impl fmt::Display for DiskFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("fill the disk of"),
-            Self::Lose => f.write_str("cut the power of"),
-            Self::Tear(_) => f.write_str("cut the power while writing of"),
-            Self::Flip(_) => f.write_str("flip bits of"),
-            Self::FailSync { drops: true } => f.write_str("fail a sync and drop it of"),
-            Self::FailSync { drops: false } => f.write_str("fail a sync of"),
-            Self::Slow(ms) => write!(f, "slow each sync by {ms} ms of"),
-            Self::ReadOnly => f.write_str("make read-only the disk of"),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kill(target) => write!(f, "kill {target}"),
-            Self::Pause(target) => write!(f, "pause {target}"),
-            Self::Cut(shape) => write!(f, "partition {}", words(shape)),
-            Self::CutLeader(around) => write!(f, "partition {} the leader", around.word()),
-            Self::Loss(lost) => write!(f, "lose {lost} of 1000 packets"),
-            Self::Wait(Waiting { delay_ms, jitter_ms, reorder }, target) => {
-                let order = if *reorder { "in any order" } else { "in order" };
-                write!(f, "hold up what {target} sends by {delay_ms} to {} ms, {order}", delay_ms + jitter_ms)
-            }
-            Self::Bandwidth(id, kbit) => write!(f, "slow server-{id} to {kbit} kbit/s"),
-            Self::Disk(fault, target) => write!(f, "{fault} {target}"),
-            Self::Clock(Wrong { offset_ms, per_million: 0 }, target) => {
-                write!(f, "set the clock of {target} {offset_ms} ms ahead")
-            }
-            Self::Clock(Wrong { per_million, .. }, target) => {
-                write!(f, "let the clock of {target} gain {per_million} us each second")
-            }
-            Self::Starve(target, share) => write!(f, "starve {target} to {share} of 1000"),
-            Self::Transfer => f.write_str("transfer the leadership"),
-            Self::Join => f.write_str("join and remove a server"),
-            Self::KillAgent(index) => write!(f, "kill agent-{}", index + 1),
-            Self::PauseAgent(index) => write!(f, "pause agent-{}", index + 1),
-        }
-    }
-}
-
-impl Around {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Isolate => "isolating",
-            Self::Alone => "leaving alone",
-            Self::Deaf => "deafening",
-            Self::Mute => "muting",
-        }
-    }
-}
-
-fn words(shape: &Shape) -> String {
-    match shape {
-        Shape::Isolate(id) => format!("isolating server-{id}"),
-        Shape::Alone(id) => format!("leaving alone server-{id}"),
-        Shape::Halves(half) => format!("{half:?} and the others"),
-        Shape::Bridge(id) => format!("with server-{id} as a bridge"),
-        Shape::Ring => "as a ring".to_owned(),
-        Shape::Deaf(id) => format!("deafening server-{id}"),
-        Shape::Mute(id) => format!("muting server-{id}"),
     }
 }

@@ -10,9 +10,13 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
+    agents,
+    behind::{self, Mark},
     disks,
-    fault::{DiskFault, Fault, Target},
+    fault::{Away, DiskFault, Fault, Target},
+    groups::Group,
     schedule::Step,
+    servers,
 };
 use crate::{
     bossctl_run::Bossctl,
@@ -20,7 +24,6 @@ use crate::{
     cluster::Cluster,
     history::{FaultOutcome, Recorder},
     http,
-    nemesis::starve::Group,
     net::{Host, Link, Rules, Shape, Waiting},
     wait,
 };
@@ -51,10 +54,11 @@ enum Active {
     HeldUp(Vec<u64>),
     Disks(DiskFault, Vec<u64>),
     WrongClocks(Vec<u64>),
-    Starved(Vec<Group>),
+    /// By control groups: free again when they are dropped.
+    Held(Vec<Group>),
     Joined(u64),
-    AgentKilled(usize),
-    AgentPaused(usize),
+    Behind(Away, u64, Mark),
+    Agent(agents::Disturbed),
     /// It is over when it is done.
     Moment,
 }
@@ -126,7 +130,7 @@ impl<'a> Disturber<'a> {
             }
             Fault::Pause(target) => {
                 let ids = self.targets(*target).await?;
-                ids.iter().for_each(|id| self.signal(*id, Signal::SIGSTOP));
+                servers::signal(self.cluster, &ids, Signal::SIGSTOP);
                 Ok((Active::Paused(ids.clone()), names(&ids)))
             }
             Fault::Cut(shape) => self.cut(number, shape.clone()).await,
@@ -141,7 +145,7 @@ impl<'a> Disturber<'a> {
             }
             Fault::Wait(waiting, target) => {
                 let ids = self.targets(*target).await?;
-                self.hold_up(&ids, *waiting)?;
+                servers::hold_up(self.cluster, &ids, *waiting)?;
                 Ok((Active::HeldUp(ids.clone()), names(&ids)))
             }
             Fault::Bandwidth(id, kbit) => {
@@ -158,27 +162,30 @@ impl<'a> Disturber<'a> {
             }
             Fault::Clock(wrong, target) => {
                 let ids = self.targets(*target).await?;
-                self.set_clocks(&ids, *wrong)?;
+                servers::set_clocks(self.cluster, &ids, *wrong)?;
                 Ok((Active::WrongClocks(ids.clone()), names(&ids)))
             }
             Fault::Starve(target, share) => {
                 let ids = self.targets(*target).await?;
-                Ok((Active::Starved(self.starve(&ids, *share)?), names(&ids)))
+                Ok((Active::Held(servers::starve(self.cluster, &ids, *share)?), names(&ids)))
             }
-            Fault::Transfer => self.transfer().await,
+            Fault::Freeze(target) => {
+                let ids = self.targets(*target).await?;
+                Ok((Active::Held(vec![servers::freeze(self.cluster, &ids).await?]), names(&ids)))
+            }
+            Fault::Behind(away, id) => self.leave_behind(number, *away, *id).await,
+            Fault::Transfer => {
+                let leader = self.leader().await?;
+                servers::hand_over(self.cluster, leader).await?;
+                Ok((Active::Moment, names(&[leader])))
+            }
             Fault::Join => {
                 let id = self.cluster.add_server(&[]).await;
                 Ok((Active::Joined(id), names(&[id])))
             }
-            Fault::KillAgent(index) => {
-                let name = self.cluster.node_name(*index).to_owned();
-                self.cluster.kill_node(*index);
-                Ok((Active::AgentKilled(*index), vec![name]))
-            }
-            Fault::PauseAgent(index) => {
-                let agent = self.cluster.node(*index).ok_or_else(|| Not::Skipped("it is down".to_owned()))?;
-                agent.signal(Signal::SIGSTOP);
-                Ok((Active::AgentPaused(*index), vec![self.cluster.node_name(*index).to_owned()]))
+            agents => {
+                let (disturbed, hosts) = agents::install(self.cluster, agents).await?;
+                Ok((Active::Agent(disturbed), hosts))
             }
         }
     }
@@ -198,16 +205,18 @@ impl<'a> Disturber<'a> {
     async fn heal(&mut self, active: Active) -> io::Result<()> {
         match active {
             Active::Killed(ids) => ids.iter().for_each(|id| self.cluster.start_server(*id)),
-            Active::Paused(ids) => ids.iter().for_each(|id| self.signal(*id, Signal::SIGCONT)),
+            Active::Paused(ids) => servers::signal(self.cluster, &ids, Signal::SIGCONT),
             Active::Cut(_) | Active::Losing(_) => self.rule().await?,
             Active::Slow(id) => {
                 let network = self.cluster.network().ok_or_else(|| io::Error::other("there is no network"))?;
                 network.throttle(Host::server(id), None).await?;
             }
-            Active::HeldUp(ids) => self.hold_up(&ids, Waiting::default())?,
+            Active::HeldUp(ids) => servers::hold_up(self.cluster, &ids, Waiting::default())?,
             Active::Disks(fault, ids) => disks::heal(self.cluster, fault, &ids)?,
-            Active::WrongClocks(ids) => self.set_clocks(&ids, Wrong::default())?,
-            Active::Starved(groups) => drop(groups),
+            Active::WrongClocks(ids) => servers::set_clocks(self.cluster, &ids, Wrong::default())?,
+            Active::Held(groups) => drop(groups),
+            Active::Behind(away, id, mark) => self.come_back(away, id, mark).await?,
+            Active::Agent(disturbed) => agents::heal(self.cluster, disturbed).await?,
             Active::Joined(id) => {
                 let bossctl = Bossctl::of(self.cluster);
                 let removed = bossctl.run(&["cluster", "remove", &id.to_string()]).await;
@@ -215,12 +224,6 @@ impl<'a> Disturber<'a> {
                     return Err(io::Error::other(format!("it was not removed: {removed:?}")));
                 }
                 self.cluster.kill_server(id);
-            }
-            Active::AgentKilled(index) => self.cluster.start_node(index),
-            Active::AgentPaused(index) => {
-                if let Some(agent) = self.cluster.node(index) {
-                    agent.signal(Signal::SIGCONT);
-                }
             }
             Active::Moment => {}
         }
@@ -249,6 +252,7 @@ impl<'a> Disturber<'a> {
         for active in self.active.values() {
             match active {
                 Active::Cut(shape) => rules.cut(shape.links(&servers, &self.others)),
+                Active::Behind(Away::CutOff, id, _) => rules.cut(Shape::Isolate(*id).links(&servers, &self.others)),
                 Active::Losing(lost) => between(&servers).for_each(|link| rules.lose(link, *lost)),
                 _ => {}
             }
@@ -259,12 +263,6 @@ impl<'a> Disturber<'a> {
 
     fn network(&self) -> Result<&crate::net::Network, Not> {
         self.cluster.network().ok_or_else(|| Not::Skipped("the servers have no hosts of their own".to_owned()))
-    }
-
-    fn signal(&self, id: u64, signal: Signal) {
-        if let Some(process) = self.cluster.server(id) {
-            process.signal(signal);
-        }
     }
 
     async fn targets(&self, target: Target) -> Result<Vec<u64>, Not> {
@@ -285,34 +283,33 @@ impl<'a> Disturber<'a> {
         found.await.map_err(|timed_out| Not::Skipped(timed_out.to_string()))
     }
 
-    async fn transfer(&self) -> Result<(Active, Vec<String>), Not> {
-        let leader = self.leader().await?;
-        let asked = self.cluster.client(leader);
-        match timeout(LEADER_PATIENCE, asked.transfer_leader(None)).await {
-            Ok(Ok(_)) => Ok((Active::Moment, names(&[leader]))),
-            Ok(Err(error)) => Err(Not::Unclear(error.to_string())),
-            Err(_) => Err(Not::Unclear("no answer".to_owned())),
+    async fn leave_behind(&mut self, number: usize, away: Away, id: u64) -> Result<(Active, Vec<String>), Not> {
+        let mark = Mark::of(self.cluster, self.targets(Target::One(id)).await?[0]).await?;
+        let active = |mark| Active::Behind(away, id, mark);
+        match away {
+            Away::Killed => {
+                self.cluster.kill_server(id);
+                return Ok((active(mark.killed()), names(&[id])));
+            }
+            Away::Paused => servers::signal(self.cluster, &[id], Signal::SIGSTOP),
+            Away::CutOff => {
+                self.active.insert(number, active(mark));
+                self.rule().await?;
+            }
         }
+        Ok((active(mark), names(&[id])))
     }
 
-    fn hold_up(&self, ids: &[u64], waiting: Waiting) -> io::Result<()> {
-        ids.iter().try_for_each(|id| {
-            let wire = self.cluster.network().and_then(|network| network.wire(Host::server(*id)));
-            wire.ok_or_else(|| io::Error::other(format!("server-{id} has no wire")))?.hold_up(waiting)
-        })
-    }
-
-    fn set_clocks(&self, ids: &[u64], wrong: Wrong) -> io::Result<()> {
-        let clock = |id: &u64| self.cluster.clock(*id).ok_or_else(|| io::Error::other(format!("server-{id} has none")));
-        ids.iter().try_for_each(|id| clock(id)?.set(wrong))
-    }
-
-    fn starve(&self, ids: &[u64], share: u32) -> io::Result<Vec<Group>> {
-        let group = |id: &u64| {
-            let process = self.cluster.server(*id).ok_or_else(|| io::Error::other("it is down"))?;
-            Group::create(self.cluster.folder(), *id, process.id().pid, share)
-        };
-        ids.iter().map(group).collect()
+    /// It comes back in any case, also when the others could not leave it behind.
+    async fn come_back(&mut self, away: Away, id: u64, mark: Mark) -> io::Result<()> {
+        let past = behind::compact_past(self.cluster, id, mark).await;
+        match away {
+            Away::Killed => self.cluster.start_server(id),
+            Away::Paused => servers::signal(self.cluster, &[id], Signal::SIGCONT),
+            Away::CutOff => self.rule().await?,
+        }
+        past?;
+        behind::has_installed(self.cluster, id, mark).await
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::fault::{Around, Claim, DiskFault, Family, Fault, Target};
+use super::{
+    family::Family,
+    fault::{Around, Away, Claim, DiskFault, Fault, Target},
+};
 use crate::{
     checkers::generate::Random,
     clock::Wrong,
@@ -113,9 +116,14 @@ fn draw(family: Family, plan: &Plan, random: &mut Random) -> Option<Fault> {
         Family::Transfer if plan.servers < 2 => return None,
         Family::Transfer => Fault::Transfer,
         Family::Membership => Fault::Join,
-        Family::Agent if plan.nodes == 0 => return None,
-        Family::Agent if random.below(2) == 0 => Fault::KillAgent(random.below(plan.nodes)),
-        Family::Agent => Fault::PauseAgent(random.below(plan.nodes)),
+        // Without one server the others must still be a majority.
+        Family::Snapshot if plan.servers < 3 => return None,
+        Family::Snapshot => Fault::Behind([Away::Killed, Away::Paused, Away::CutOff][random.below(3)], any(random)),
+        Family::Freeze if plan.nodes > 0 && random.below(2) == 0 => Fault::FreezeNode(random.below(plan.nodes)),
+        Family::Freeze => Fault::Freeze(target(random)),
+        Family::Agent | Family::AgentState if plan.nodes == 0 => return None,
+        Family::Agent => agent(random.below(plan.nodes), random),
+        Family::AgentState => Fault::LoseAgentState(random.below(plan.nodes)),
     })
 }
 
@@ -133,6 +141,10 @@ fn clock(target: Target, random: &mut Random) -> Fault {
         _ => Wrong { offset_ms: side * jumps[random.below(jumps.len())], per_million: 0 },
     };
     Fault::Clock(wrong, target)
+}
+
+fn agent(index: usize, random: &mut Random) -> Fault {
+    [Fault::KillAgent, Fault::PauseAgent, Fault::TwinAgent][random.below(3)](index)
 }
 
 fn partition(servers: u64, random: &mut Random) -> Fault {
@@ -245,11 +257,12 @@ mod tests {
         let small = Plan { servers: 1, nodes: 0, ..wanted(&Family::ALL) };
         for seed in 0..100 {
             for step in plan(seed, &small) {
-                let fits = !matches!(
+                let is_cluster = matches!(
                     step.fault,
-                    Fault::Cut(_) | Fault::CutLeader(_) | Fault::Transfer | Fault::Wait(..) | Fault::KillAgent(_)
+                    Fault::Cut(_) | Fault::CutLeader(_) | Fault::Transfer | Fault::Wait(..) | Fault::Behind(..)
                 );
-                assert!(fits, "{step:?}");
+                let is_node = step.fault.claims(1).iter().any(|claim| matches!(claim, Claim::Agent(_)));
+                assert!(!is_cluster && !is_node, "{step:?}");
             }
         }
         assert!(plan(1, &wanted(&[])).is_empty());

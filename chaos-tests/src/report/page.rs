@@ -239,7 +239,14 @@ mod tests {
             ..Options::of_seed(42)
         };
         let judged = vec![Judged { promise: "registers are linearizable", verdict }];
-        Outcome { options, judged, answered: 1, failovers: Vec::new(), folder: PathBuf::new() }
+        Outcome {
+            options,
+            judged,
+            answered: 1,
+            failovers: Vec::new(),
+            took: [Duration::ZERO; 3],
+            folder: PathBuf::new(),
+        }
     }
 
     fn seen() -> Seen {
@@ -262,6 +269,7 @@ mod tests {
             steps: Vec::new(),
             watches: Vec::new(),
             bound: Vec::new(),
+            executions: Vec::new(),
             closing: crate::sprint::Closing::default(),
         }
     }

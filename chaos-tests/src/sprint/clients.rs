@@ -26,7 +26,7 @@ use crate::{
 /// Of each host.
 const REGISTER_CLIENTS: u64 = 8;
 /// Few, so that clients meet.
-const REGISTERS: usize = 12;
+pub(super) const REGISTERS: usize = 12;
 
 /// What one host works with.
 struct Desk {
@@ -84,7 +84,8 @@ async fn run(host: &Desk) {
             (Work::Set, _) => all.push(Box::pin(members.run(host.seed.wrapping_add(100), &servers))),
             (Work::Pairs, _) => all.push(Box::pin(pairs.run(host.seed.wrapping_add(200), &servers))),
             (Work::Pods, Some(pods)) => all.push(Box::pin(pods.run(host.seed.wrapping_add(300), &servers))),
-            (Work::Pods, None) => {}
+            // That is no client's.
+            (Work::Pods, None) | (Work::Backup, _) => {}
         }
     }
     join_all(all).await;

@@ -5,7 +5,8 @@ use std::{fs, time::Duration};
 use boss_chaos_tests::{
     cluster::{Apart, Cluster, Spec, Where, or_fail},
     manifests::record,
-    nemesis::run::leader_of,
+    needs,
+    nemesis::{Family, run::leader_of},
     net::{self, Host, Network, Rules, Shape, Waiting},
     process::{Exit, Process},
     run_folder::RunFolder,
@@ -17,14 +18,6 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For a packet that comes at all.
 const PACKET: &str = "2";
-
-/// Whether this machine can have hosts of its own; says so when it cannot, and fails where it must.
-fn possible() -> bool {
-    let Some(why) = net::why_not() else { return true };
-    assert!(!nix::unistd::geteuid().is_root(), "{why}");
-    std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).expect("it is open");
-    false
-}
 
 /// Whether a packet of this host reaches the other one and is answered.
 async fn reaches(network: &Network, from: Host, to: Host) -> bool {
@@ -39,7 +32,7 @@ async fn reaches(network: &Network, from: Host, to: Host) -> bool {
 
 #[test]
 fn hosts_reach_each_other_as_the_rules_say_and_are_gone_with_their_run() {
-    if !possible() {
+    if !needs::are_met(&[]) {
         return;
     }
     let (one, two) = (Host::server(1), Host::server(2));
@@ -70,7 +63,7 @@ fn hosts_reach_each_other_as_the_rules_say_and_are_gone_with_their_run() {
 
 #[test]
 fn what_a_server_sends_to_others_waits_as_long_as_its_wire_says() {
-    if !possible() {
+    if !needs::are_met(&[Family::Delay]) {
         return;
     }
     let (one, two) = (Host::server(1), Host::server(2));
@@ -100,7 +93,7 @@ fn what_a_server_sends_to_others_waits_as_long_as_its_wire_says() {
 
 #[test]
 fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
-    if !possible() {
+    if !needs::are_met(&[]) {
         return;
     }
     let place = Where::Apart(Apart::default());

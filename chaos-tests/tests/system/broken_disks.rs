@@ -8,6 +8,8 @@ use boss_chaos_tests::{
     disk::Command,
     http,
     manifests::{name_of, record},
+    needs,
+    nemesis::Family,
     net,
     process::Exit,
     wait,
@@ -25,9 +27,7 @@ const LARGE: usize = 20_000;
 
 /// Does this with a cluster of so many servers on disks of ours.
 fn on_disks_of_ours(servers: usize, work: impl AsyncFnOnce(&mut Cluster) + Send) {
-    if let Some(why) = net::why_not() {
-        assert!(!nix::unistd::geteuid().is_root(), "{why}");
-        std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).expect("it is open");
+    if !needs::are_met(&[Family::DiskLoss]) {
         return;
     }
     let place = Where::Apart(Apart { disk_bytes: Some(DISK), ..Apart::default() });

@@ -10,6 +10,8 @@ use std::{
 use boss_chaos_tests::{
     cluster::or_fail,
     disk::{Command, Disk},
+    needs,
+    nemesis::Family,
     net,
     run_folder::RunFolder,
     wait,
@@ -19,17 +21,9 @@ use proptest::{prelude::*, test_runner::TestRunner};
 const DISK: u64 = 64 << 20;
 const NAMES: [&str; 5] = ["a", "b", "d", "d/a", "d/b"];
 
-/// Whether this machine can have disks of ours; says so when it cannot, and fails where it must.
-fn possible() -> bool {
-    let Some(why) = net::why_not() else { return true };
-    assert!(!nix::unistd::geteuid().is_root(), "{why}");
-    writeln!(io::stderr(), "skipped: {why}").expect("standard error is open");
-    false
-}
-
 /// Does this with a fresh disk, on a machine of its own.
 fn on_a_disk(work: impl AsyncFnOnce(&Disk) + Send) {
-    if !possible() {
+    if !needs::are_met(&[Family::DiskFull]) {
         return;
     }
     let done = net::on_own_machine(async || {
@@ -229,7 +223,7 @@ fn a_slow_disk_takes_its_time_for_each_sync() {
 
 #[test]
 fn a_disk_is_gone_with_its_handle() {
-    if !possible() {
+    if !needs::are_met(&[Family::DiskFull]) {
         return;
     }
     let done = net::on_own_machine(async || {

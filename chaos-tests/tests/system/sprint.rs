@@ -4,26 +4,21 @@
 use std::{env, io::Write, time::Duration};
 
 use boss_chaos_tests::{
+    needs,
     nemesis::Family,
-    net, run_folder,
+    run_folder,
     sprint::{self, Options},
 };
 use boss_proto::{ids::Revision, v1};
 
 #[test]
 fn every_promise_is_kept_while_servers_are_killed_paused_cut_off_and_lose_power() {
-    if let Some(why) = net::why_not() {
-        assert!(!nix::unistd::geteuid().is_root(), "{why}");
-        writeln!(std::io::stderr(), "skipped: {why}").expect("standard error is open");
+    let families = vec![Family::Kill, Family::Pause, Family::Partition, Family::DiskLoss];
+    if !needs::are_met(&families) {
         return;
     }
-    let options = Options {
-        servers: 3,
-        nodes: 2,
-        families: vec![Family::Kill, Family::Pause, Family::Partition, Family::DiskLoss],
-        duration: Duration::from_secs(25),
-        ..Options::of_seed(seed())
-    };
+    let options =
+        Options { servers: 3, nodes: 2, families, duration: Duration::from_secs(25), ..Options::of_seed(seed()) };
     writeln!(std::io::stderr(), "{}", options.command()).expect("standard error is open");
     let reports = run_folder::root().join("reports");
     let outcome = sprint::run(&options, &reports, false).expect("root may do this, and the folder is ours");

@@ -9,6 +9,7 @@ use std::{
 use boss_base::{
     backoff::Backoff,
     clock::Clock,
+    failpoints,
     tasks::{OnExit, Tasks},
 };
 use boss_client::{Client, Error};
@@ -127,7 +128,10 @@ impl Writer {
     async fn write_once(&self, report: &Report) -> Result<(), Error> {
         let mut pod = v1::Pod::clone(&report.pod);
         pod.status = Some(report.status.clone());
-        self.client.update_status(pod.into_object()).await.map(|_| ())
+        failpoints::reach("status.writing");
+        let written = self.client.update_status(pod.into_object()).await;
+        failpoints::reach("status.written");
+        written.map(|_| ())
     }
 
     /// The same status for the pod as it is now; `None` when that is another pod, or has the status already.

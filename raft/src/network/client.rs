@@ -46,6 +46,7 @@ use super::{
 };
 use crate::{
     codec::mark_to_proto,
+    failpoints::failpoint,
     storage::{Mark, Published, SnapshotFile},
     types::{Address, Member, TypeConfig, Vote},
 };
@@ -248,7 +249,9 @@ impl Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let (mut client, request) = self.call(vote_request_to_proto(&rpc, preliminary)).map_err(failed)?;
+        failpoint!("vote.asking");
         let answer = within(option.hard_ttl(), self.heeded(client.request_vote(request))).await?;
+        failpoint!("vote.answered");
         vote_response_from_proto(answer.into_inner()).map_err(nonsense)
     }
 }

@@ -6,7 +6,7 @@ mod login;
 
 use std::{sync::Arc, time::Duration};
 
-use boss_base::clock::Clock;
+use boss_base::{clock::Clock, failpoints};
 use boss_proto::{
     key::Key,
     kind::Kind,
@@ -150,7 +150,10 @@ impl TokensService {
                     return answer(Some(stored.object.clone()), stored.revision.0);
                 }
             };
-            match self.writes.submit(identity, write).await.map(|answer| answer.reply) {
+            failpoints::reach("revoke.proposing");
+            let submitted = self.writes.submit(identity, write).await;
+            failpoints::reach("revoke.proposed");
+            match submitted.map(|answer| answer.reply) {
                 Ok(Reply::Written(written)) => {
                     return answer(Object::decode(written.object).ok(), written.revision);
                 }

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use boss_base::{
     bugs::{self, Bug},
     clock::Clock,
+    failpoints,
 };
 use boss_proto::{
     ids::NodeName,
@@ -309,7 +310,11 @@ async fn commit(leader: &Leader, clock: &dyn Clock, plan: &Plan) -> Result<Vec<O
     let said = plan.unschedulable.iter().filter_map(|(waiting, message)| {
         Some(Write::status(&waiting.record, waiting_status(waiting.record.pod()?, message, now_ms)))
     });
-    leader.write(bound.chain(said).collect()).await
+    let writes: Vec<Write> = bound.chain(said).collect();
+    failpoints::reach("bind.proposing");
+    let outcomes = leader.write(writes).await;
+    failpoints::reach("bind.proposed");
+    outcomes
 }
 
 fn binding(record: &Record, placement: &Placement) -> Bind {

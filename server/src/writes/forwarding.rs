@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use boss_base::failpoints;
 use boss_proto::{
     ids::ServerId,
     peer::v1::{ForwardedOutcome, ForwardedWrite, forwarded_outcome::Result as Forwarded},
@@ -25,10 +26,12 @@ impl Writes {
         let (method, request) = write.encode();
         let outgoing = Outgoing { method, request: request.clone(), credential: identity.credential.clone() };
         metrics::counter!(metric::WRITES_FORWARDED).increment(1);
+        failpoints::reach("forward.sending");
         let answer = tokio::select! {
             answer = tokio::time::timeout(ANSWER_TIMEOUT, self.0.lanes.send(leader, outgoing)) => answer,
             () = self.deposed(leader), if write.is_repeatable() => return Ok(Attempt::Lost),
         };
+        failpoints::reach("forward.answered");
         match answer {
             Ok(Ok(outcome)) => read_outcome(write, outcome),
             Ok(Err(Lost::NotSent(problem))) => {

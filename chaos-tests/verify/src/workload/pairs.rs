@@ -129,6 +129,12 @@ impl Pairs {
     }
 }
 
+/// Both values of each pair, as [`Reply::Pairs`] has them, and the revision of the list.
+pub async fn values(api: &Api, namespace: &str) -> Result<(Vec<(u64, u64)>, u64), Status> {
+    let (objects, revision) = api.list::<v1::ServiceAccount>(namespace).await?;
+    Ok((halves(&objects).chunks(2).map(|pair| (pair[0].value, pair[1].value)).collect(), revision.0))
+}
+
 /// By pair, left before right: a list is in the order of names.
 fn halves(objects: &[v1::ServiceAccount]) -> Vec<Half> {
     let mut found = vec![Half::default(); 2 * PAIRS as usize];

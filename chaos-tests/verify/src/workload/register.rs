@@ -123,6 +123,15 @@ fn changed(revision: Revision) -> Result<Answer, Status> {
     Ok(Answer::Changed { revision: revision.0 })
 }
 
+/// The register of a name as a server has it now; none when there is none.
+pub async fn read(api: &Api, namespace: &str, key: &str) -> Result<Option<Version>, Status> {
+    match api.look::<v1::ServiceAccount>(namespace, key).await {
+        Ok((found, _)) => Ok(version(&found)),
+        Err(status) if matches!(Error::from_status(&status), Error::NotFound(_)) => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
 /// Value and revision of a register.
 #[must_use]
 pub fn version(object: &v1::ServiceAccount) -> Option<Version> {

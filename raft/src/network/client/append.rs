@@ -19,6 +19,7 @@ use super::{
     full_disks::FullDisks,
 };
 use crate::{
+    failpoints::failpoint,
     network::convert::{append_result_from_proto, append_to_proto},
     types::TypeConfig,
 };
@@ -39,6 +40,7 @@ where
     let counted = Arc::clone(&sent);
     let requests = stream::iter([first]).chain(input).map(move |request| {
         counted.fetch_add(1, Ordering::Relaxed);
+        failpoint!("append.sending");
         append_to_proto(&request, false)
     });
     let timeout = peer.peers.append_timeout;
@@ -73,7 +75,10 @@ impl Answers {
         let answer = loop {
             let sent_before = self.sent.load(Ordering::Relaxed);
             match tokio::time::timeout(self.timeout, self.answers.message()).await {
-                Ok(answer) => break answer,
+                Ok(answer) => {
+                    failpoint!("append.answered");
+                    break answer;
+                }
                 // An idle stream is quiet on both sides.
                 Err(_) if sent_before <= self.received => {}
                 Err(_) => return Some(Err(unreachable("the peer did not answer in time"))),
