@@ -1,7 +1,7 @@
 //! What can go wrong with a call, by what the caller does next, and what a failed attempt means for the next one.
 //! Sends nothing.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use boss_base::tls::ConnectError;
 use boss_proto::{ids::Revision, v1::ErrorInfo};
@@ -248,10 +248,20 @@ fn judge_code(status: &Status) -> Failed {
 fn transport_failure(status: &Status) -> Option<Failed> {
     let source = status.source()?;
     if let Some(connect) = find_connect_error(source) {
-        let untrusted = matches!(connect, ConnectError::Tls { .. } | ConnectError::WrongPeer { .. });
+        let untrusted = match connect {
+            ConnectError::WrongPeer { .. } => true,
+            ConnectError::Tls { source, .. } => !is_broken_off(source),
+            ConnectError::Address(_) | ConnectError::Tcp { .. } => false,
+        };
         return Some(Failed::NotReached { detail: Detail::new(connect.to_string()), untrusted });
     }
     Some(Failed::Lost(Detail::new(describe(source))))
+}
+
+/// Whether a handshake ended without a word, as with a server that was killed in the middle of it.
+fn is_broken_off(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
 fn error_info(status: &Status) -> Option<ErrorInfo> {
@@ -331,6 +341,19 @@ mod tests {
             judge(&status(Code::Unavailable, &info("UNAVAILABLE"))),
             Failed::Refused { retry: false, .. }
         ));
+    }
+
+    #[test]
+    fn a_handshake_that_breaks_off_is_tried_elsewhere_and_one_that_fails_is_a_question_of_trust() {
+        let untrusted = |kind: io::ErrorKind| {
+            let (address, source) = ("10.0.0.1:7400".to_owned(), io::Error::from(kind));
+            match judge(&Status::from_error(Box::new(ConnectError::Tls { address, source }))) {
+                Failed::NotReached { untrusted, .. } => untrusted,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(!untrusted(io::ErrorKind::ConnectionReset) && !untrusted(io::ErrorKind::UnexpectedEof));
+        assert!(untrusted(io::ErrorKind::InvalidData));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub async fn insist(
             Ok(Err(status)) => match failed(&status) {
                 Failed::Nothing(why) => last = why,
                 Failed::Unknown(why) => may_be_done = Some(why),
+                // Who is refused now may have got it done before.
+                Failed::Refused(why) if may_be_done.is_some() => return Err(Failed::Unknown(why)),
                 told => return Err(told),
             },
             Err(_) => may_be_done = Some("no answer".to_owned()),
