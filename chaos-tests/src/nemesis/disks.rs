@@ -70,7 +70,7 @@ pub(super) fn heal(cluster: &mut Cluster, fault: DiskFault, ids: &[u64]) -> io::
 }
 
 /// A server that ended by itself must have said why.
-fn start_if_ended(cluster: &mut Cluster, id: u64) -> io::Result<()> {
+pub(super) fn start_if_ended(cluster: &mut Cluster, id: u64) -> io::Result<()> {
     let exit = cluster.server(id).map(|process| process.exit());
     match exit {
         Some(None) => return Ok(()),

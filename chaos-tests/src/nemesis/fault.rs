@@ -177,7 +177,8 @@ impl Fault {
                 &of(*target, Claim::Disk) | &process
             }
             Self::Clock(_, target) => of(*target, Claim::Clock),
-            Self::Starve(target, _) => of(*target, Claim::Processor),
+            // Of a process that runs.
+            Self::Starve(target, _) => &of(*target, Claim::Processor) | &of(*target, Claim::Process),
             Self::Transfer => [Claim::Leadership].into(),
             // Certificates that are made for it are good from now on, by whatever clock the leader has.
             Self::Join => {

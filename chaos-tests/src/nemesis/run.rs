@@ -265,12 +265,16 @@ impl<'a> Disturber<'a> {
         self.cluster.network().ok_or_else(|| Not::Skipped("the servers have no hosts of their own".to_owned()))
     }
 
-    async fn targets(&self, target: Target) -> Result<Vec<u64>, Not> {
+    async fn targets(&mut self, target: Target) -> Result<Vec<u64>, Not> {
         let ids = match target {
             Target::One(id) => vec![id],
             Target::Leader => vec![self.leader().await?],
             Target::All => self.cluster.running_servers(),
         };
+        // What was done to their disks may have ended them only now.
+        for id in ids.iter().filter(|id| self.ailing.contains(*id)) {
+            disks::start_if_ended(self.cluster, *id)?;
+        }
         match ids.iter().find(|id| self.cluster.server(**id).is_none()) {
             Some(id) => Err(Not::Skipped(format!("server-{id} is down"))),
             None => Ok(ids),
@@ -284,7 +288,8 @@ impl<'a> Disturber<'a> {
     }
 
     async fn leave_behind(&mut self, number: usize, away: Away, id: u64) -> Result<(Active, Vec<String>), Not> {
-        let mark = Mark::of(self.cluster, self.targets(Target::One(id)).await?[0]).await?;
+        self.targets(Target::One(id)).await?;
+        let mark = Mark::of(self.cluster, id).await?;
         let active = |mark| Active::Behind(away, id, mark);
         match away {
             Away::Killed => {
