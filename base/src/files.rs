@@ -1,5 +1,7 @@
 //! Files that are either the old or the new version after a crash, and reads with a bound. Knows no format.
 
+mod async_file;
+
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -7,6 +9,8 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+
+pub use async_file::AsyncFile;
 
 /// Only the owner reads and writes: keys, tokens, contexts.
 pub const PRIVATE: u32 = 0o600;

@@ -13,6 +13,7 @@ pub mod files;
 pub mod fuzz;
 pub mod journal;
 pub mod jwt;
+pub mod net;
 pub mod open_files;
 pub mod pki;
 pub mod sealing;

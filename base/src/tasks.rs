@@ -7,12 +7,15 @@ use std::{
     collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 /// What it means when a task ends before anybody asked it to.
@@ -22,6 +25,15 @@ pub enum OnExit {
     StopProcess,
     /// Its end is part of its life; a panic is logged.
     Log,
+}
+
+/// Where work goes that blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// To threads of its own.
+    Threads,
+    /// It stays where it is asked for: in a simulation there is one thread, so that its order is always the same.
+    Here,
 }
 
 /// Why the process must end.
@@ -55,6 +67,7 @@ pub struct Tasks {
     /// Own register first, then those of the owners around it.
     registers: Vec<Arc<Register>>,
     failure: watch::Sender<Option<Failure>>,
+    blocking: Blocking,
 }
 
 /// What runs, by number; the count wakes whoever waits for the end.
@@ -74,7 +87,18 @@ impl Tasks {
     /// The owner of a whole process.
     #[must_use]
     pub fn new() -> Self {
-        Self { token: CancellationToken::new(), registers: vec![Arc::default()], failure: watch::Sender::new(None) }
+        Self::with(Blocking::Threads)
+    }
+
+    /// The owner of a process in a simulation: all that it runs shares the thread of the runtime, also what blocks.
+    #[must_use]
+    pub fn on_one_thread() -> Self {
+        Self::with(Blocking::Here)
+    }
+
+    fn with(blocking: Blocking) -> Self {
+        let (token, failure) = (CancellationToken::new(), watch::Sender::new(None));
+        Self { token, registers: vec![Arc::default()], failure, blocking }
     }
 
     /// An owner inside this one: it can be stopped alone, it stops with this one, and its failures are this one's.
@@ -82,7 +106,13 @@ impl Tasks {
     pub fn group(&self) -> Self {
         let mut registers = vec![Arc::default()];
         registers.extend(self.registers.iter().cloned());
-        Self { token: self.token.child_token(), registers, failure: self.failure.clone() }
+        Self { token: self.token.child_token(), registers, failure: self.failure.clone(), blocking: self.blocking }
+    }
+
+    /// Where work goes that blocks.
+    #[must_use]
+    pub fn blocking(&self) -> Blocking {
+        self.blocking
     }
 
     /// Cancelled when this owner stops. Long-running work selects on it.
@@ -133,6 +163,25 @@ impl Tasks {
         Ok(())
     }
 
+    /// Runs `work`, whose steps may block for as long as the process lives, on a thread of its own.
+    pub fn spawn_on_thread(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        on_exit: OnExit,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        if self.blocking == Blocking::Here {
+            self.spawn(name, on_exit, work);
+            return Ok(());
+        }
+        // For timers; work without any needs no runtime.
+        let runtime = Handle::try_current().ok();
+        self.spawn_thread(name, on_exit, move || {
+            let _entered = runtime.as_ref().map(Handle::enter);
+            block_on(work);
+        })
+    }
+
     /// Runs `work`, which blocks for a while, on the runtime's pool for that, and waits for its value.
     pub async fn run_blocking<T: Send + 'static>(
         &self,
@@ -149,6 +198,9 @@ impl Tasks {
             life.end(result);
             value
         };
+        if self.blocking == Blocking::Here {
+            return run().ok_or(BlockingFailed);
+        }
         tokio::task::spawn_blocking(run).await.ok().flatten().ok_or(BlockingFailed)
     }
 
@@ -195,6 +247,24 @@ fn spawn_with(life: Life, future: impl Future<Output = ()> + Send + 'static) -> 
         life.end(result);
     })
     .abort_handle()
+}
+
+/// Runs a future on this thread, which sleeps while there is nothing to do.
+fn block_on(future: impl Future<Output = ()>) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    while future.as_mut().poll(&mut context) == Poll::Pending {
+        // A wake-up that came meanwhile makes it return at once.
+        std::thread::park();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl Register {

@@ -2,7 +2,10 @@
 
 use std::{fmt, fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use boss_base::clock::{Clock, SystemClock};
+use boss_base::{
+    clock::{Clock, SystemClock},
+    net::Network,
+};
 use boss_proto::ids::ClusterId;
 use http::uri::Authority;
 
@@ -23,6 +26,8 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// Randomness for ids and delays.
     pub clock: Arc<dyn Clock>,
+    /// Where servers are dialled.
+    pub network: Network,
     /// What to do with what policies say about a write that was let through; nothing when it is unset.
     pub on_warning: Option<OnWarning>,
 }
@@ -34,8 +39,16 @@ impl Config {
     /// With the default deadlines and the machine's own clock.
     #[must_use]
     pub fn new(servers: Vec<Endpoint>, ca: Source, credentials: Credentials) -> Self {
-        let clock = Arc::new(SystemClock);
-        Self { servers, ca, credentials, cluster_id: None, deadlines: Deadlines::default(), clock, on_warning: None }
+        Self {
+            servers,
+            ca,
+            credentials,
+            cluster_id: None,
+            deadlines: Deadlines::default(),
+            clock: Arc::new(SystemClock),
+            network: Network::default(),
+            on_warning: None,
+        }
     }
 }
 

@@ -98,7 +98,7 @@ impl Servers {
         }
         let expected = expected(config.cluster_id.clone())
             .map_err(|error| Error::config(format!("the servers' name is not usable: {error}")))?;
-        let connector = tls::connector(shown.identity(), expected);
+        let connector = tls::connector(shown.identity(), expected).over(config.network.clone());
         let dialling = Dialling { connector, timeout: config.deadlines.connect };
         let all = config.servers.iter().map(|address| Server::new(address, &dialling).map(Arc::new));
         let all = all.collect::<Result<Vec<_>, _>>()?;

@@ -8,7 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use boss_base::{clock::Clock, files, tasks::Tasks};
+use boss_base::{
+    clock::Clock,
+    files,
+    tasks::{Blocking, Tasks},
+};
 use boss_proto::{
     ids::{ClusterId, Incarnation, Revision, ServerId},
     key::Key,
@@ -191,7 +195,7 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
 }
 
 fn write_snapshot(folder: &Path, cluster_id: &ClusterId, place: &Place, state: &State) -> io::Result<()> {
-    let directory = snapshot::Directory::open(&folder.join("snapshots"))?;
+    let directory = snapshot::Directory::open(&folder.join("snapshots"), Blocking::Threads)?;
     let temporary = directory.temporary();
     let file = fs::File::options().write(true).create_new(true).open(&temporary)?;
     snapshot::write(&file, cluster_id, place, state)?;

@@ -1,10 +1,10 @@
 //! What a consensus server is started with. Knows no file format and no flags.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use boss_proto::ids::{ClusterId, ServerId};
 
-use crate::export::Exporter;
+use crate::{export::Exporter, log::Disk};
 
 /// Room for several segments of the log, and for what is on its way when the disk is found full.
 pub const DISK_RESERVE_BYTES: u64 = 128 << 20;
@@ -115,6 +115,32 @@ impl std::str::FromStr for ReadMode {
     }
 }
 
+/// What log and state stand on: the machine's own disk, unless a simulation says otherwise.
+#[derive(Clone, Default)]
+pub struct Media {
+    /// Makes the disk that the log is written through; none for the machine's own.
+    pub log_disk: Option<Arc<dyn Fn() -> Box<dyn Disk> + Send + Sync>>,
+    /// Whether the state is also written behind apply, so that a start needs no replay.
+    pub store: Store,
+}
+
+/// Where the state is kept behind apply. It can be missing: log and snapshots hold everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Store {
+    /// In sled, which works with threads of its own.
+    #[default]
+    Sled,
+    /// Nowhere: a start applies the log again from the newest snapshot on.
+    None,
+}
+
+impl fmt::Debug for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own_disk = self.log_disk.is_none();
+        f.debug_struct("Media").field("own_disk", &own_disk).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
 /// What a consensus server is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -132,6 +158,8 @@ pub struct Config {
     pub limits: Limits,
     /// Keeps what is applied elsewhere, too.
     pub exporter: Option<Arc<dyn Exporter>>,
+    /// What log and state stand on.
+    pub media: Media,
 }
 
 impl Config {
@@ -146,6 +174,7 @@ impl Config {
             reads: ReadMode::default(),
             limits: Limits::default(),
             exporter: None,
+            media: Media::default(),
         }
     }
 }

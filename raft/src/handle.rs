@@ -16,7 +16,7 @@ mod ticking;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use boss_base::{cached, tasks::Tasks};
+use boss_base::{cached, clock::Clock, tasks::Tasks};
 use boss_proto::{
     ids::{ClusterId, Incarnation, Revision, ServerId},
     raft::v1::Operation,
@@ -94,6 +94,7 @@ struct Inner {
     /// Cancelled when this server stops in good order.
     stopping: CancellationToken,
     tasks: Tasks,
+    clock: Arc<dyn Clock>,
 }
 
 impl Handle {

@@ -86,7 +86,7 @@ impl Log {
             batch: Batch::default(),
             _lock: lock,
         };
-        tasks.spawn_thread("log-writer", OnExit::StopProcess, move || writer.run()).map_err(OpenError::io(dir))?;
+        tasks.spawn_on_thread("log-writer", OnExit::StopProcess, writer.run()).map_err(OpenError::io(dir))?;
         Ok(Self { shared, jobs, durable: durable_seen, failure: failure_seen, tasks })
     }
 

@@ -39,6 +39,7 @@ impl Guard {
             tasks: self.tasks.clone(),
             store: boss_raft::storage::StoreLimits::default(),
             exporter: None,
+            kept_in: boss_raft::config::Store::Sled,
             limits: state::Limits::default(),
         };
         StateMachine::open(options).await.unwrap().0

@@ -10,12 +10,16 @@ use std::{sync::Arc, time::Duration};
 use ::http::HeaderMap;
 use boss_base::{
     clock::Clock,
+    net::Network,
     tasks::{OnExit, Tasks},
     telemetry::{Definition, Metrics},
     tls,
 };
 use boss_proto::ids::ServerId;
-use boss_raft::{Handle, PeerDialer, config::Limits};
+use boss_raft::{
+    Handle, PeerDialer,
+    config::{Limits, Media},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::build_error::BuildError;
@@ -62,6 +66,20 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Shown at /metrics, if there are any.
     pub metrics: Option<Metrics>,
+    /// Owner of all that the server runs.
+    pub tasks: Tasks,
+    /// Where it listens and dials.
+    pub network: Network,
+    /// What its log and its state stand on.
+    pub media: Media,
+}
+
+impl Environment {
+    /// The machine's own, but for time and metrics.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, metrics: Option<Metrics>) -> Self {
+        Self { clock, metrics, tasks: Tasks::new(), network: Network::default(), media: Media::default() }
+    }
 }
 
 /// The groups of tasks, in the order in which they stop.
@@ -77,8 +95,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new() -> Self {
-        let all = Tasks::new();
+    fn new(all: Tasks) -> Self {
         Self { serving: all.group(), leading: all.group(), peering: all.group(), all }
     }
 }
@@ -122,7 +139,7 @@ pub enum RunError {
 impl App {
     /// Takes the ports, opens the data directory and joins the others. Serves nobody yet.
     pub async fn build(config: Config, environment: Environment) -> Result<Self, BuildError> {
-        let groups = Groups::new();
+        let groups = Groups::new(environment.tasks.clone());
         boss_raft::metric_definitions::ALL.iter().chain(metric_definitions::ALL).for_each(Definition::describe);
         let clock = environment.clock.clone();
         let identity = identity::load(&config, &*clock)?;
@@ -134,12 +151,12 @@ impl App {
         if let Some(provider) = &provider {
             provider.reload_on_change(&groups.all);
         }
-        let bound = Bound::bind(config.listen, &identity).await?;
+        let bound = Bound::bind(config.listen, &identity, &environment.network).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
-        let dialer = PeerDialer::tls(identity.clone(), config.cluster_id.clone());
+        let dialer = PeerDialer::tls_over(environment.network.clone(), identity.clone(), config.cluster_id.clone());
         let audit = Audit::start(config.audit.clone(), clock.clone(), &groups.all)
             .map_err(|error| BuildError::Audit { path: config.audit.directory.clone(), error })?;
-        let raft = start_raft(&config, &audit, dialer.clone(), clock.clone(), groups.all.clone()).await?;
+        let raft = start_raft(&config, &environment, &audit, dialer.clone()).await?;
         let registry = raft.clone();
         let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone())
             .asking(move || registry.view());
@@ -299,15 +316,15 @@ fn may_call(raft: &Handle, id: ServerId, headers: &HeaderMap) -> Result<(), api:
 
 async fn start_raft(
     config: &Config,
+    environment: &Environment,
     audit: &Audit,
     dialer: PeerDialer,
-    clock: Arc<dyn Clock>,
-    tasks: Tasks,
 ) -> Result<Handle, BuildError> {
     let settings = boss_raft::Config {
         profile: config.profile,
         reads: config.reads,
         exporter: audit.exporter(),
+        media: environment.media.clone(),
         limits: Limits {
             disk_reserve_bytes: config.disk_reserve_bytes,
             snapshot_every_entries: config.log.snapshot_every_entries,
@@ -316,6 +333,7 @@ async fn start_raft(
         },
         ..boss_raft::Config::new(config.id, config.cluster_id.clone(), config.data_dir.clone())
     };
+    let (clock, tasks) = (environment.clock.clone(), environment.tasks.clone());
     boss_raft::start(settings, dialer, clock, tasks).await.map_err(BuildError::Raft)
 }
 

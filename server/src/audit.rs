@@ -165,9 +165,7 @@ impl Audit {
         let desk = Desk::new(settings.directory.clone(), tasks.clone());
         let (writer, last) = Writer::open(settings, items, Arc::clone(&state), clock)?;
         let exported = watch::Sender::new(last);
-        let (report, token) = (exported.clone(), tasks.token());
-        let runtime = tokio::runtime::Handle::current();
-        tasks.spawn_thread("audit", OnExit::StopProcess, move || writer.run(&runtime, &report, &token))?;
+        tasks.spawn_on_thread("audit", OnExit::StopProcess, writer.run(exported.clone(), tasks.token()))?;
         Ok(Self(Some(Arc::new(Shared { level, reads, when_full, queue, exported, state, desk }))))
     }
 

@@ -20,12 +20,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
-use boss_base::telemetry::Metrics;
+use boss_base::{
+    net::{Connection, Port},
+    telemetry::Metrics,
+};
 use boss_proto::limits::HTTP_CONNECTIONS_MAX;
 use boss_raft::{Handle, ReadError};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
@@ -74,8 +76,8 @@ impl Probes {
 }
 
 /// Serves until `end` is cancelled.
-pub async fn serve(listener: TcpListener, probes: Probes, end: CancellationToken) {
-    let listener = Bounded { tcp: listener, places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
+pub async fn serve(port: Port, probes: Probes, end: CancellationToken) {
+    let listener = Bounded { port, places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
     if let Err(error) = axum::serve(listener, router(probes)).with_graceful_shutdown(end.cancelled_owned()).await {
         tracing::error!(%error, "serving health and metrics failed");
     }
@@ -100,7 +102,7 @@ fn handler(path: &str) -> Option<MethodRouter<Probes>> {
 
 /// A port whose connections are bounded: one more is closed at once. It survives whatever goes wrong with one.
 struct Bounded {
-    tcp: TcpListener,
+    port: Port,
     places: Arc<Semaphore>,
 }
 
@@ -110,9 +112,9 @@ impl axum::serve::Listener for Bounded {
 
     async fn accept(&mut self) -> (Placed, SocketAddr) {
         loop {
-            match self.tcp.accept().await {
-                Ok((tcp, remote)) => match Arc::clone(&self.places).try_acquire_owned() {
-                    Ok(place) => return (Placed { tcp, _place: place }, remote),
+            match self.port.accept().await {
+                Ok((connection, remote)) => match Arc::clone(&self.places).try_acquire_owned() {
+                    Ok(place) => return (Placed { connection, _place: place }, remote),
                     Err(_) => tracing::debug!(%remote, "too many connections to the port for health, closing"),
                 },
                 // Out of descriptors, most likely: it passes when connections end.
@@ -125,33 +127,33 @@ impl axum::serve::Listener for Bounded {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        self.port.local_address()
     }
 }
 
 /// A connection with its place.
 struct Placed {
-    tcp: TcpStream,
+    connection: Connection,
     _place: OwnedSemaphorePermit,
 }
 
 impl AsyncRead for Placed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        Pin::new(&mut self.connection).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Placed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        Pin::new(&mut self.connection).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.connection).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.connection).poll_shutdown(cx)
     }
 }
 
@@ -239,7 +241,10 @@ fn discovery_document(issuer: &str) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use axum::serve::Listener as _;
-    use tokio::io::AsyncReadExt;
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
     use crate::api::doors::Door;
@@ -257,7 +262,7 @@ mod tests {
     async fn one_connection_above_the_bound_is_closed_until_another_ends() {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
-        let mut port = Bounded { tcp, places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
+        let mut port = Bounded { port: tcp.into(), places: Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX)) };
         let (mut callers, mut accepted) = (Vec::new(), Vec::new());
         for _ in 0..HTTP_CONNECTIONS_MAX {
             callers.push(TcpStream::connect(address).await.unwrap());

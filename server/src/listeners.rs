@@ -2,11 +2,13 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use boss_base::tls::{self, ClientAuth, Limits, Listener, server_acceptor};
+use boss_base::{
+    net::{Network, Port},
+    tls::{self, ClientAuth, Limits, Listener, server_acceptor},
+};
 use boss_proto::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, HEADER_LIST_BYTES_HARD_MAX, STREAMS_PER_CONNECTION_MAX,
 };
-use tokio::net::TcpListener;
 use tonic::transport::Server;
 
 use crate::config::Listen;
@@ -46,19 +48,21 @@ pub struct Bound {
     /// For the other servers.
     pub peer: Listener,
     /// For health and metrics.
-    pub http: TcpListener,
+    pub http: Port,
 }
 
 impl Bound {
     /// Takes all ports, or none.
-    pub async fn bind(listen: Listen, identity: &tls::Identity) -> Result<Self, CannotListen> {
+    pub async fn bind(listen: Listen, identity: &tls::Identity, network: &Network) -> Result<Self, CannotListen> {
         let cannot = |address, purpose| move |source| CannotListen { address, purpose, source };
         let optional = server_acceptor(identity.clone(), ClientAuth::Optional);
         let required = server_acceptor(identity.clone(), ClientAuth::Required);
         Ok(Self {
-            api: Listener::bind(listen.api, optional, LIMITS).await.map_err(cannot(listen.api, "API"))?,
-            peer: Listener::bind(listen.peer, required, LIMITS).await.map_err(cannot(listen.peer, "servers"))?,
-            http: TcpListener::bind(listen.http).await.map_err(cannot(listen.http, "health and metrics"))?,
+            api: Listener::bind_on(network, listen.api, optional, LIMITS).await.map_err(cannot(listen.api, "API"))?,
+            peer: Listener::bind_on(network, listen.peer, required, LIMITS)
+                .await
+                .map_err(cannot(listen.peer, "servers"))?,
+            http: network.bind(listen.http).await.map_err(cannot(listen.http, "health and metrics"))?,
         })
     }
 }
@@ -97,7 +101,8 @@ mod tests {
         let own = Some((own.cert_pem.into_bytes(), own.key_pem.into_bytes()));
         let identity = Identity::from_pem(Pem { own, ca: authority.cert_pem().into() }).unwrap();
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let bound = Bound::bind(Listen { api: any, peer: any, http: any }, &identity).await.unwrap();
+        let bound =
+            Bound::bind(Listen { api: any, peer: any, http: any }, &identity, &Network::default()).await.unwrap();
         for listener in [&bound.api, &bound.peer] {
             let limits = listener.limits();
             assert_eq!(limits.connections_max, CONNECTIONS_MAX);

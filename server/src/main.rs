@@ -51,7 +51,7 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = signals::shutdown(&signals_tasks) {
         return last_words([format!("boss-server: {}", chain(&error))], FAILED);
     }
-    let environment = Environment { clock: Arc::new(SystemClock), metrics: telemetry::init_metrics().ok() };
+    let environment = Environment::new(Arc::new(SystemClock), telemetry::init_metrics().ok());
     let app = match App::build(config, environment).await {
         Ok(app) => app,
         Err(error) => {

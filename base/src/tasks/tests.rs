@@ -80,3 +80,29 @@ async fn threads_and_blocking_work_are_tracked_and_their_panics_noticed() {
     assert!(matches!(tasks.failed().await, Failure::Panicked { task, .. } if task == "writer"));
     tasks.stop(SOON).await.unwrap();
 }
+
+#[tokio::test]
+async fn work_on_a_thread_of_its_own_waits_for_others_and_on_one_thread_it_is_done_in_order() {
+    for tasks in [Tasks::new(), Tasks::on_one_thread()] {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<u32>(1);
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let home = std::thread::current().id();
+        let work = async move {
+            let mut sum = 0;
+            while let Some(number) = receiver.recv().await {
+                sum += number;
+            }
+            let _ = answer.send((sum, std::thread::current().id() == home));
+        };
+        tasks.spawn_on_thread("sum", OnExit::Log, work).unwrap();
+        for number in 1..=3 {
+            sender.send(number).await.unwrap();
+        }
+        drop(sender);
+        let here = tasks.blocking == Blocking::Here;
+        assert_eq!(answered.await.unwrap(), (6, here));
+        let blocked = tasks.run_blocking("look", std::thread::current).await.unwrap();
+        assert_eq!(blocked.id() == home, here);
+        tasks.stop(SOON).await.unwrap();
+    }
+}

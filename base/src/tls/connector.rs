@@ -10,12 +10,12 @@ use std::{
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
 
 use super::{Identity, PeerCertificate};
+use crate::net::{Connection, Network};
 
 /// A verified connection, as tonic's `connect_with_connector` takes it.
-pub type ClientStream = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
+pub type ClientStream = TokioIo<tokio_rustls::client::TlsStream<Connection>>;
 
 type Check = dyn Fn(&PeerCertificate) -> Result<(), String> + Send + Sync;
 
@@ -109,21 +109,28 @@ pub enum ConnectError {
 pub struct Connector {
     identity: Identity,
     expected: Expected,
+    network: Network,
 }
 
 /// A connector that shows `identity`'s certificate, if it has one, and accepts only whom `expected` describes.
 /// Each dial uses the identity of that moment.
 #[must_use]
 pub fn connector(identity: Identity, expected: Expected) -> Connector {
-    Connector { identity, expected }
+    Connector { identity, expected, network: Network::default() }
 }
 
 impl Connector {
+    /// The same over another network than the machine's.
+    #[must_use]
+    pub fn over(self, network: Network) -> Self {
+        Self { network, ..self }
+    }
+
     /// Dials the host and port of `uri`; its scheme does not matter.
     pub async fn connect(&self, uri: &Uri) -> Result<ClientStream, ConnectError> {
         let (host, port) = host_and_port(uri).ok_or_else(|| ConnectError::Address(uri.clone()))?;
         let address = format!("{host}:{port}");
-        let tcp = match dial(host, port).await {
+        let tcp = match self.network.connect(host, port).await {
             Ok(tcp) => tcp,
             Err(source) => return Err(ConnectError::Tcp { address, source }),
         };
@@ -138,19 +145,13 @@ impl Connector {
         }
     }
 
-    fn check(&self, stream: &tokio_rustls::client::TlsStream<TcpStream>) -> Result<(), String> {
+    fn check(&self, stream: &tokio_rustls::client::TlsStream<Connection>) -> Result<(), String> {
         let Some(check) = &self.expected.check else { return Ok(()) };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let der = chain.first().ok_or("it showed no certificate")?;
         let certificate = PeerCertificate::from_der(der).map_err(|error| error.to_string())?;
         check(&certificate)
     }
-}
-
-async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect((host, port)).await?;
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
 }
 
 /// What the other end had against us, when that is why a connection broke. With TLS 1.3 it learns our certificate

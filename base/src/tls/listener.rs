@@ -11,7 +11,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
 };
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     clock::SystemClock,
+    net::{Connection, Network, Port},
     tasks::{OnExit, Tasks},
 };
 
@@ -58,18 +58,18 @@ pub fn server_acceptor(identity: Identity, client_auth: ClientAuth) -> Acceptor 
 
 impl Acceptor {
     /// One handshake, without a time limit.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream> {
-        let remote = tcp.peer_addr()?;
+    pub async fn accept(&self, connection: Connection) -> io::Result<TlsStream> {
+        let remote = connection.peer_address()?;
         let config = self.identity.loaded().server(self.client_auth).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "this identity has no certificate of its own")
         })?;
-        let tls = tokio_rustls::TlsAcceptor::from(config).accept(tcp).await?;
+        let tls = tokio_rustls::TlsAcceptor::from(config).accept(connection).await?;
         let certificate = peer_certificate(&tls)?;
         Ok(TlsStream { tls, info: PeerInfo { remote, certificate }, _slot: None })
     }
 }
 
-fn peer_certificate(tls: &tokio_rustls::server::TlsStream<TcpStream>) -> io::Result<Option<Arc<PeerCertificate>>> {
+fn peer_certificate(tls: &tokio_rustls::server::TlsStream<Connection>) -> io::Result<Option<Arc<PeerCertificate>>> {
     let Some(chain) = tls.get_ref().1.peer_certificates() else { return Ok(None) };
     let Some(der) = chain.first() else { return Ok(None) };
     let certificate =
@@ -88,7 +88,7 @@ pub struct PeerInfo {
 
 /// An accepted connection.
 pub struct TlsStream {
-    tls: tokio_rustls::server::TlsStream<TcpStream>,
+    tls: tokio_rustls::server::TlsStream<Connection>,
     info: PeerInfo,
     /// Its share of the connection limit.
     _slot: Option<Slot>,
@@ -144,7 +144,7 @@ impl AsyncWrite for TlsStream {
 
 /// A bound port that does not accept yet.
 pub struct Listener {
-    tcp: TcpListener,
+    port: Port,
     address: SocketAddr,
     acceptor: Acceptor,
     limits: Limits,
@@ -152,12 +152,22 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes the port. Connections wait in the kernel until [`Listener::accept`].
+    /// Takes a port of this machine. Connections wait in the kernel until [`Listener::accept`].
     pub async fn bind(address: SocketAddr, acceptor: Acceptor, limits: Limits) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
-        let address = tcp.local_addr()?;
+        Self::bind_on(&Network::default(), address, acceptor, limits).await
+    }
+
+    /// As [`Listener::bind`], on whatever network.
+    pub async fn bind_on(
+        network: &Network,
+        address: SocketAddr,
+        acceptor: Acceptor,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let port = network.bind(address).await?;
+        let address = port.local_address()?;
         let slots = Slots::new(limits.connections_max, limits.connections_per_source_max);
-        Ok(Self { tcp, address, acceptor, limits, slots })
+        Ok(Self { port, address, acceptor, limits, slots })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -223,16 +233,16 @@ impl Accepting {
                 () = self.ready.closed() => return,
                 // Reaps finished handshakes; their panics must not end the loop.
                 Some(_) = self.handshakes.join_next() => {}
-                accepted = self.listener.tcp.accept() => self.handle_accepted(accepted).await,
+                accepted = self.listener.port.accept() => self.handle_accepted(accepted).await,
             }
         }
     }
 
-    async fn handle_accepted(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn handle_accepted(&mut self, accepted: io::Result<(Connection, SocketAddr)>) {
         match accepted {
-            Ok((tcp, remote)) => {
+            Ok((connection, remote)) => {
                 self.backoff.reset();
-                self.begin_handshake(tcp, remote);
+                self.begin_handshake(connection, remote);
             }
             // Out of descriptors, most likely. It passes when connections end; the port must survive it.
             Err(error) => {
@@ -243,7 +253,7 @@ impl Accepting {
         }
     }
 
-    fn begin_handshake(&mut self, tcp: TcpStream, remote: SocketAddr) {
+    fn begin_handshake(&mut self, connection: Connection, remote: SocketAddr) {
         let slot = match self.listener.slots.take(remote.ip()) {
             Ok(slot) => slot,
             Err(bound) => {
@@ -254,7 +264,7 @@ impl Accepting {
         let (acceptor, ready) = (self.listener.acceptor.clone(), self.ready.clone());
         let timeout = self.listener.limits.handshake_timeout;
         self.handshakes.spawn(async move {
-            match tokio::time::timeout(timeout, handshake(&acceptor, tcp)).await {
+            match tokio::time::timeout(timeout, handshake(&acceptor, connection)).await {
                 Ok(Ok(stream)) => {
                     // A closed channel means that the listener is stopping.
                     let _ = ready.send(TlsStream { _slot: Some(slot), ..stream }).await;
@@ -266,8 +276,8 @@ impl Accepting {
     }
 }
 
-async fn handshake(acceptor: &Acceptor, tcp: TcpStream) -> io::Result<TlsStream> {
+async fn handshake(acceptor: &Acceptor, connection: Connection) -> io::Result<TlsStream> {
     // Calls are small messages; waiting to fill a segment would add 40 ms to some of them.
-    tcp.set_nodelay(true)?;
-    acceptor.accept(tcp).await
+    connection.set_nodelay()?;
+    acceptor.accept(connection).await
 }

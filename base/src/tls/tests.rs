@@ -94,7 +94,7 @@ fn expected() -> Expected {
     Expected::name(NAME).unwrap()
 }
 
-type Plain = tokio_rustls::client::TlsStream<TcpStream>;
+type Plain = tokio_rustls::client::TlsStream<Connection>;
 
 async fn dial(service: &Service, identity: &Identity, expected: Expected) -> Result<Plain, ConnectError> {
     let uri = format!("http://{}", service.address).parse().unwrap();

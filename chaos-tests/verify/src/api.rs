@@ -14,6 +14,7 @@ use std::{
 };
 
 use boss_base::{
+    net::Network,
     pki::IssuedCert,
     tls::{self, Expected, Identity, Pem},
 };
@@ -95,6 +96,11 @@ pub struct BadClient {
 impl Api {
     /// A client of the server at `address`, which must have a certificate of `ca_pem`. Connects at the first call.
     pub fn new(address: &str, ca_pem: &str, credential: Credential) -> Result<Self, BadClient> {
+        Self::over(&Network::default(), address, ca_pem, credential)
+    }
+
+    /// As [`Api::new`], over whatever network.
+    pub fn over(network: &Network, address: &str, ca_pem: &str, credential: Credential) -> Result<Self, BadClient> {
         let bad = |problem: String| BadClient { address: address.to_owned(), problem };
         let (own, token) = match credential {
             Credential::Anonymous => (None, None),
@@ -105,8 +111,8 @@ impl Api {
             Identity::from_pem(Pem { own, ca: ca_pem.as_bytes().to_vec() }).map_err(|error| bad(error.to_string()))?;
         let expected = Expected::name(SERVER_DNS_NAME).map_err(|error| bad(error.to_string()))?;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| bad(error.to_string()))?;
-        let channel =
-            endpoint.connect_timeout(CONNECT_TIMEOUT).connect_with_connector_lazy(tls::connector(identity, expected));
+        let connector = tls::connector(identity, expected).over(network.clone());
+        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_with_connector_lazy(connector);
         Ok(Self { channel, token, seen: Seen::default() })
     }
 

@@ -52,7 +52,11 @@ async fn a_restored_state_is_the_old_one_in_a_new_life() {
     let contents = restored(&order, &tasks).await.unwrap();
     assert_ne!(contents.incarnation, Incarnation::FIRST);
     assert_eq!(contents.members, [member(3)]);
-    let path = snapshot::Directory::open(&order.data_dir.join("snapshots")).unwrap().list().unwrap().remove(0);
+    let path = snapshot::Directory::open(&order.data_dir.join("snapshots"), Blocking::Threads)
+        .unwrap()
+        .list()
+        .unwrap()
+        .remove(0);
     let (found, state, place) = read(&path).unwrap();
     assert_eq!((found.incarnation, found.objects), (contents.incarnation, before.len() as u64));
     let objects = |state: &State| state.iter().map(|record| record.encoded.clone()).collect::<Vec<_>>();
@@ -148,6 +152,7 @@ async fn a_restored_folder_still_belongs_to_its_cluster_only() {
         limits: crate::state::Limits::default(),
         store: StoreLimits::default(),
         exporter: None,
+        kept_in: crate::config::Store::Sled,
     };
     assert!(matches!(StateMachine::open(options).await.err(), Some(OpenError::ForeignCluster { .. })));
     tasks.cancel();

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use boss_base::clock::{Clock, SystemClock};
 use boss_proto::ids::ServerId;
 use futures_util::future::join_all;
 
@@ -179,7 +178,7 @@ impl Handle {
                 self.leave_alarm_to_others();
                 continue;
             }
-            let now = SystemClock.monotonic();
+            let now = self.0.clock.monotonic();
             let Some(mark) = self.0.published.marks().pop().filter(|mark| !compared.is_enough(mark.log_id, now)) else {
                 continue;
             };

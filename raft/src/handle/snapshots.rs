@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use boss_base::files::AsyncFile;
 use boss_proto::ids::{Incarnation, Revision};
 
 use super::Handle;
@@ -29,7 +30,7 @@ pub struct OpenSnapshot {
     /// Size of the file.
     pub bytes: u64,
     /// What can be read even when a newer snapshot takes its place.
-    pub file: tokio::fs::File,
+    pub file: AsyncFile,
 }
 
 /// Why there is no snapshot.

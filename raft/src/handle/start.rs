@@ -86,6 +86,7 @@ async fn start_in(
         limits: state::Limits::default(),
         store: StoreLimits::default(),
         exporter: config.exporter.clone(),
+        kept_in: config.media.store,
     };
     let Started { machine, published, notice } = open_state(state, &mut log, &room).await?;
     let peers = peers.of(published.clone());
@@ -126,6 +127,7 @@ async fn start_in(
         promise,
         fanout: Fanout::new(),
         tasks,
+        clock: Arc::clone(&clock),
     };
     spawn_tasks(&inner, clock, config);
     watch_disk(&inner, door);
@@ -156,7 +158,12 @@ async fn open_log(config: &Config, room: Room, clock: Arc<dyn Clock>, tasks: &Ta
     let mut waited = Duration::ZERO;
     loop {
         let (options, clock, owner) = (options.clone(), Arc::clone(&clock), tasks.clone());
-        let opened = tasks.run_blocking("open-log", move || Log::open(options, clock, owner)).await;
+        let disk = config.media.log_disk.as_ref().map(|make| make());
+        let open = move || match disk {
+            None => Log::open(options, clock, owner),
+            Some(disk) => Log::open_on(disk, options, clock, owner),
+        };
+        let opened = tasks.run_blocking("open-log", open).await;
         match opened.map_err(|error| StartError::Consensus(error.to_string()))? {
             Err(log::OpenError::Locked { .. }) if waited < LOCK_WAIT_MAX => {
                 // Nothing tells when a lock goes.

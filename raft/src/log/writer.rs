@@ -11,6 +11,7 @@ use std::{
 };
 
 use boss_base::{cached, clock::Clock};
+use futures_util::future::BoxFuture;
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -42,6 +43,24 @@ pub trait Disk: Send + 'static {
     fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&mut self, file: &File) -> io::Result<()>;
+    /// What the next batch waits for before it is written; nothing, unless a simulation has the disk take its time.
+    fn turn(&mut self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+}
+
+impl Disk for Box<dyn Disk> {
+    fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.as_mut().write_at(file, bytes, offset)
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        self.as_mut().sync(file)
+    }
+
+    fn turn(&mut self) -> Option<BoxFuture<'static, ()>> {
+        self.as_mut().turn()
+    }
 }
 
 /// The real one.
@@ -150,8 +169,11 @@ impl Answer {
 
 impl<D: Disk> Writer<D> {
     /// Runs until every sender is gone or the disk fails.
-    pub(super) fn run(mut self) {
-        while let Some(job) = self.jobs.blocking_recv() {
+    pub(super) async fn run(mut self) {
+        while let Some(job) = self.jobs.recv().await {
+            if let Some(turn) = self.disk.turn() {
+                turn.await;
+            }
             if let Err(error) = self.handle(job).and_then(|()| self.commit()) {
                 self.fail(&error);
                 return;

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use boss_base::tls::{Expected, Identity, connector};
+use boss_base::{
+    net::Network,
+    tls::{Expected, Identity, connector},
+};
 use boss_proto::{SERVER_DNS_NAME, ids::ClusterId};
 use tonic::transport::{Channel, Endpoint};
 
@@ -45,12 +48,19 @@ impl PeerDialer {
     /// Dials over TLS; the peer must show the certificate of exactly the member that is dialled.
     #[must_use]
     pub fn tls(identity: Identity, cluster_id: ClusterId) -> Self {
+        Self::tls_over(Network::default(), identity, cluster_id)
+    }
+
+    /// As [`PeerDialer::tls`], over whatever network.
+    #[must_use]
+    pub fn tls_over(network: Network, identity: Identity, cluster_id: ClusterId) -> Self {
         Self::new(move |member| {
             let bad = |problem: String| DialError { peer: member.peer.clone(), problem };
             let expected = Expected::name(SERVER_DNS_NAME)
                 .map_err(|error| bad(error.to_string()))?
                 .with_uri(server_uri(&cluster_id, member.id));
-            Ok(endpoint(member)?.connect_with_connector_lazy(connector(identity.clone(), expected)))
+            let connector = connector(identity.clone(), expected).over(network.clone());
+            Ok(endpoint(member)?.connect_with_connector_lazy(connector))
         })
     }
 

@@ -157,7 +157,12 @@ impl Mailbox {
     }
 
     pub(super) fn apply(&self, batch: Batch) {
-        let pushed = self.lock().push_or_miss(batch, self.shared.bytes_max);
+        let mut queue = self.lock();
+        if queue.closed {
+            return;
+        }
+        let pushed = queue.push_or_miss(batch, self.shared.bytes_max);
+        drop(queue);
         if pushed == Pushed::Overflowed {
             metrics::counter!(STORE_OVERFLOWS).increment(1);
             tracing::warn!("the store behind the registry is too slow; it is written anew from memory when it can");
@@ -182,6 +187,9 @@ impl Mailbox {
     /// What was to be written before is of no use any more.
     pub(super) fn replace(&self, moment: Moment) {
         let mut queue = self.lock();
+        if queue.closed {
+            return;
+        }
         queue.work.retain(|work| matches!(work, Work::Flush(_)));
         queue.work.push_front(Work::Replace(moment));
         queue.no_changes();

@@ -123,7 +123,8 @@ impl Published {
 
     /// Begins to take a snapshot in that another server sends.
     pub async fn receive_snapshot(&self) -> io::Result<SnapshotReceiver> {
-        SnapshotReceiver::begin(&self.inner.directory.temporary()).await
+        let directory = &self.inner.directory;
+        SnapshotReceiver::begin(&directory.temporary(), directory.blocking()).await
     }
 
     /// Shows a new view to readers.

@@ -25,6 +25,7 @@ use super::{
     writer::{self, StoreLimits, Writer},
 };
 use crate::{
+    config::Store,
     export::{Exporter, durable_and_exported},
     state::{Limits, State, rows::Loader},
     types::LogId,
@@ -53,6 +54,8 @@ pub struct OpenOptions {
     pub store: StoreLimits,
     /// Keeps what is applied elsewhere, too.
     pub exporter: Option<Arc<dyn Exporter>>,
+    /// Where the state is kept behind apply.
+    pub kept_in: Store,
 }
 
 /// The state cannot be used. Nothing was deleted.
@@ -127,11 +130,34 @@ pub enum OpenError {
 pub(super) type Restored = (State, Place);
 
 impl StateMachine {
-    /// Restores the state and starts the thread that writes the store behind it.
+    /// Restores the state and starts the thread that writes the store behind it, if there is one.
     pub async fn open(options: OpenOptions) -> Result<(Self, Published), OpenError> {
-        let store_path = options.dir.join("state");
         let snapshots = options.dir.join("snapshots");
-        let directory = Directory::open(&snapshots).map_err(|source| io_error(&snapshots, source))?;
+        let directory =
+            Directory::open(&snapshots, options.tasks.blocking()).map_err(|source| io_error(&snapshots, source))?;
+        match options.kept_in {
+            Store::Sled => Self::open_beside_sled(options, directory).await,
+            Store::None => Self::open_alone(options, directory).await,
+        }
+    }
+
+    /// From the newest snapshot that is whole; nothing is written behind apply.
+    async fn open_alone(options: OpenOptions, directory: Directory) -> Result<(Self, Published), OpenError> {
+        let read = {
+            let (directory, options) = (directory.clone(), options.clone());
+            move || newest_whole(list_snapshots(&directory, &options)?, &options)
+        };
+        let found = options.tasks.run_blocking("restore", read).await.map_err(|_| OpenError::Internal)??;
+        let ((state, place), snapshot) = found;
+        // Nobody takes anything out of it.
+        let writer = Mailbox::new(0);
+        writer.close();
+        let parts = Parts { state, place, directory, store_path: options.dir.join("state"), writer, snapshot };
+        Ok(Self::assemble(options, parts))
+    }
+
+    async fn open_beside_sled(options: OpenOptions, directory: Directory) -> Result<(Self, Published), OpenError> {
+        let store_path = options.dir.join("state");
         let (home, storage) = open_store(&options.tasks, &store_path).await?;
         let read = {
             let (directory, options, path) = (directory.clone(), options.clone(), store_path.clone());
@@ -154,8 +180,7 @@ impl StateMachine {
             .spawn_thread("store-writer", OnExit::Log, || writer.run())
             .map_err(|source| io_error(&store_path, source))?;
         let (state, place) = found.restored;
-        let parts =
-            Parts { state, place: place.clone(), directory, store_path, writer: mailbox, snapshot: found.snapshot };
+        let parts = Parts { state, place, directory, store_path, writer: mailbox, snapshot: found.snapshot };
         let (machine, published) = Self::assemble(options, parts);
         if found.store_is_stale {
             machine.replace_store();
@@ -232,7 +257,7 @@ fn list_snapshots(directory: &Directory, options: &OpenOptions) -> Result<Vec<Fo
     let mut found = Vec::new();
     for path in paths {
         let described = snapshot::read_meta(&path, &options.cluster_id)
-            .and_then(|meta| Ok((meta.place()?, SnapshotFile::at(path.clone())?)));
+            .and_then(|meta| Ok((meta.place()?, SnapshotFile::at(path.clone(), directory.blocking())?)));
         found.extend(unless_damaged(described, &path)?);
     }
     // By what is in them: somebody may have given them other names.

@@ -12,7 +12,7 @@ use boss_proto::{
     },
 };
 use boss_raft::{Handle, Member, PeerDialer, server_uri};
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, transport::Channel};
 
@@ -62,7 +62,11 @@ async fn sender(cluster: &Cluster) -> Sender {
         .on(SENDER, async |handle| {
             let mut saved = handle.save_snapshot().await.unwrap();
             let mut bytes = Vec::new();
-            saved.file.read_to_end(&mut bytes).await.unwrap();
+            while let Some(chunk) =
+                Some(saved.file.read_chunk(1 << 20).await.unwrap()).filter(|chunk| !chunk.is_empty())
+            {
+                bytes.extend(chunk);
+            }
             (bytes, (saved.index, handle.status().term))
         })
         .await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use boss_base::files::AsyncFile;
 use boss_proto::{
     ids::ClusterId,
     key::Key,
@@ -13,10 +14,8 @@ use boss_proto::{
     },
 };
 use boss_raft::{Handle, Member, Role, SnapshotError, state::rbac::Attributes};
-use bytes::BytesMut;
 use futures_util::{StreamExt, future::join_all};
 use prost::Message;
-use tokio::io::AsyncReadExt;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -195,13 +194,10 @@ fn cannot_save(error: SnapshotError) -> Error {
     }
 }
 
-async fn next_chunk(mut file: tokio::fs::File) -> Result<Option<(SaveSnapshotResponse, tokio::fs::File)>, Status> {
-    let mut chunk = BytesMut::with_capacity(SNAPSHOT_CHUNK_BYTES);
-    let read = file.read_buf(&mut chunk).await;
-    match read.map_err(|error| Error::Unavailable(format!("the snapshot cannot be read: {error}")))? {
-        0 => Ok(None),
-        _ => Ok(Some((saved_part(Part::Chunk(chunk.freeze())), file))),
-    }
+async fn next_chunk(mut file: AsyncFile) -> Result<Option<(SaveSnapshotResponse, AsyncFile)>, Status> {
+    let read = file.read_chunk(SNAPSHOT_CHUNK_BYTES).await;
+    let chunk = read.map_err(|error| Error::Unavailable(format!("the snapshot cannot be read: {error}")))?;
+    Ok((!chunk.is_empty()).then(|| (saved_part(Part::Chunk(chunk.into())), file)))
 }
 
 type SavedParts = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<SaveSnapshotResponse, Status>> + Send>>;

@@ -9,10 +9,7 @@ use std::{
 use boss_base::{clock::Clock, journal::Journal};
 use boss_proto::kind::Kind;
 use boss_raft::state::Position;
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -59,18 +56,18 @@ impl Writer {
     }
 
     /// Writes until the server stops and nothing waits any more.
-    pub(super) fn run(mut self, runtime: &Handle, exported: &watch::Sender<Position>, token: &CancellationToken) {
+    pub(super) async fn run(mut self, exported: watch::Sender<Position>, token: CancellationToken) {
         loop {
-            let batch = self.next(runtime, token);
+            let batch = self.next(&token).await;
             if batch.is_empty() {
-                self.pass_given_up(exported);
+                self.pass_given_up(&exported);
                 if token.is_cancelled() || self.items.is_closed() {
                     return;
                 }
                 continue;
             }
             let lines = self.lines(batch);
-            self.write(&lines, token, runtime);
+            self.write(&lines, &token).await;
             exported.send_if_modified(|known| {
                 let moved = self.at > *known;
                 *known = (*known).max(self.at);
@@ -79,17 +76,15 @@ impl Writer {
         }
     }
 
-    fn next(&mut self, runtime: &Handle, token: &CancellationToken) -> Vec<Item> {
+    async fn next(&mut self, token: &CancellationToken) -> Vec<Item> {
         let items = &mut self.items;
         let mut batch = Vec::new();
-        runtime.block_on(async {
-            if tokio::time::timeout(IDLE, items.recv_many(&mut batch, BATCH_MAX)).await.is_ok_and(|count| count > 0) {
-                tokio::select! {
-                    () = tokio::time::sleep(LINGER) => {}
-                    () = token.cancelled() => {}
-                }
+        if tokio::time::timeout(IDLE, items.recv_many(&mut batch, BATCH_MAX)).await.is_ok_and(|count| count > 0) {
+            tokio::select! {
+                () = tokio::time::sleep(LINGER) => {}
+                () = token.cancelled() => {}
             }
-        });
+        }
         while batch.len() < BATCH_MAX
             && let Ok(item) = items.try_recv()
         {
@@ -125,7 +120,7 @@ impl Writer {
     }
 
     /// Until it has worked, or the lines are given up.
-    fn write(&mut self, lines: &[String], token: &CancellationToken, runtime: &Handle) {
+    async fn write(&mut self, lines: &[String], token: &CancellationToken) {
         loop {
             let Err(error) = self.journal.append(lines.iter().map(String::as_str)) else {
                 if self.state.failing.load(Ordering::Relaxed) {
@@ -144,12 +139,10 @@ impl Writer {
             if self.when_full == WhenFull::Drop || token.is_cancelled() {
                 return self.state.drop_records(lines.len() as u64);
             }
-            runtime.block_on(async {
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => {}
-                    () = token.cancelled() => {}
-                }
-            });
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = token.cancelled() => {}
+            }
         }
     }
 

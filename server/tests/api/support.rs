@@ -101,7 +101,7 @@ impl Cluster {
         // Once for each process; further clusters in it count there too.
         static METRICS: OnceLock<Option<Metrics>> = OnceLock::new();
         let metrics = METRICS.get_or_init(|| telemetry::init_metrics().ok()).clone();
-        let environment = Environment { clock: Arc::new(SystemClock), metrics };
+        let environment = Environment::new(Arc::new(SystemClock), metrics);
         let app = App::build(self.configs[index].clone(), environment).await?;
         let shutdown = self.tasks.token().child_token();
         let (told, ended) = oneshot::channel();

@@ -89,7 +89,7 @@ impl Cluster {
             initialize: id == 1,
             log_format: Format::Text,
         };
-        let environment = Environment { clock: Arc::new(SystemClock), metrics: None };
+        let environment = Environment::new(Arc::new(SystemClock), None);
         let app = App::build(config, environment).await.unwrap();
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();

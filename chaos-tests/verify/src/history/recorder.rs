@@ -5,7 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use super::{Action, Answer, Call, Event, FaultOutcome, Process, REFUSED, Reply, 
 
 /// Records events of many clients. The time of an event is taken under the same lock that orders the lines.
 pub struct Recorder {
+    clock: Arc<dyn Clock>,
     began: Duration,
     next_process: AtomicU64,
     next_value: AtomicU64,
@@ -40,18 +41,24 @@ pub struct Invocation<'a> {
 impl Recorder {
     /// Records to a new file.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Some(BufWriter::new(File::create_new(path)?))))
+        Ok(Self::new(Some(BufWriter::new(File::create_new(path)?)), Arc::new(SystemClock)))
     }
 
     /// Records to no file.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::new(None)
+        Self::new(None, Arc::new(SystemClock))
     }
 
-    fn new(file: Option<BufWriter<File>>) -> Self {
+    /// Records to a new file, by a clock that need not be the machine's.
+    pub fn by_clock(path: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        Ok(Self::new(Some(BufWriter::new(File::create_new(path)?)), clock))
+    }
+
+    fn new(file: Option<BufWriter<File>>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            began: SystemClock.monotonic(),
+            began: clock.monotonic(),
+            clock,
             next_process: AtomicU64::new(1),
             next_value: AtomicU64::new(1),
             answered: AtomicUsize::new(0),
@@ -116,7 +123,7 @@ impl Recorder {
 
     fn write(&self, process: Process, what: What) {
         let mut written = self.written();
-        let at_ns = SystemClock.monotonic().saturating_sub(self.began).as_nanos();
+        let at_ns = self.clock.monotonic().saturating_sub(self.began).as_nanos();
         let event = Event { at_ns: u64::try_from(at_ns).unwrap_or(u64::MAX), process, what };
         if let Some(file) = &mut written.file {
             let line = serde_json::to_string(&event).expect("an event is plain data");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use boss_proto::raft::v1;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use openraft::{
     errors::{NetworkError, ReplicationClosed, StreamingError},
     raft::SnapshotResponse,
 };
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
@@ -95,11 +95,10 @@ impl Source {
         }
         let (mut bytes, mut checksum) = (0, crc32fast::Hasher::new());
         loop {
-            let mut chunk = BytesMut::with_capacity(SNAPSHOT_CHUNK_BYTES);
-            if file.read_buf(&mut chunk).await? == 0 {
+            let mut chunk = Bytes::from(file.read_chunk(SNAPSHOT_CHUNK_BYTES).await?);
+            if chunk.is_empty() {
                 break;
             }
-            let mut chunk: Bytes = chunk.freeze();
             checksum.update(&chunk);
             // The checksum is of the whole file, what is there already included.
             let there = self.offset.saturating_sub(bytes).min(chunk.len() as u64);

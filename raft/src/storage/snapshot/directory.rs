@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use boss_base::files;
+use boss_base::{files, tasks::Blocking};
 
 use super::SnapshotFile;
 use crate::{
@@ -29,11 +29,12 @@ const TEMPORARY: &str = ".tmp";
 pub(crate) struct Directory {
     path: Arc<PathBuf>,
     next_temporary: Arc<AtomicU64>,
+    blocking: Blocking,
 }
 
 impl Directory {
     /// Makes the directory when it is missing and clears what a crash left half written.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, blocking: Blocking) -> io::Result<Self> {
         files::create_private_directory(path)?;
         for name in names(path)? {
             if name.ends_with(TEMPORARY) {
@@ -44,7 +45,12 @@ impl Directory {
         // process may have been killed right after, nor the directory, which may be new.
         files::sync_directory(path)?;
         files::sync_directory(path.parent().unwrap_or(Path::new(".")))?;
-        Ok(Self { path: Arc::new(path.to_owned()), next_temporary: Arc::default() })
+        Ok(Self { path: Arc::new(path.to_owned()), next_temporary: Arc::default(), blocking })
+    }
+
+    /// Where its files are read and written.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.blocking
     }
 
     /// Whole snapshots, newest first.
@@ -67,7 +73,7 @@ impl Directory {
             return self.adopt(&temporary, log_id);
         }
         if bugs::on(Bug::PurgeBeforeSnapshot) {
-            return SnapshotFile::at(written.to_owned());
+            return SnapshotFile::at(written.to_owned(), self.blocking);
         }
         File::open(written)?.sync_all()?;
         failpoint!("snapshot.synced");
@@ -79,7 +85,7 @@ impl Directory {
         files::sync_directory(&self.path)?;
         failpoint!("snapshot.listed");
         self.remove_old(&path);
-        SnapshotFile::at(path)
+        SnapshotFile::at(path, self.blocking)
     }
 
     /// Removes a file that did not become a snapshot; the next start removes what this cannot.

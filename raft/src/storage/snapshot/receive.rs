@@ -7,11 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use boss_base::{files::AsyncFile, tasks::Blocking};
 use boss_proto::ids::ServerId;
-use tokio::{
-    fs::File,
-    io::{AsyncSeekExt, AsyncWriteExt},
-};
 
 use super::{SnapshotFile, file::Temporary};
 use crate::{failpoints::failpoint, types::LogId};
@@ -19,16 +16,16 @@ use crate::{failpoints::failpoint, types::LogId};
 /// A snapshot on its way in. Dropped before its end, it leaves nothing behind.
 #[derive(Debug)]
 pub struct SnapshotReceiver {
-    file: File,
+    file: AsyncFile,
     temporary: Temporary,
     bytes: u64,
     checksum: crc32fast::Hasher,
 }
 
 impl SnapshotReceiver {
-    pub(crate) async fn begin(path: &Path) -> io::Result<Self> {
-        let file = File::options().write(true).create_new(true).open(path).await?;
-        let temporary = Temporary::at(path);
+    pub(crate) async fn begin(path: &Path, blocking: Blocking) -> io::Result<Self> {
+        let file = AsyncFile::create_new(path, blocking).await?;
+        let temporary = Temporary::at(path, blocking);
         Ok(Self { file, temporary, bytes: 0, checksum: crc32fast::Hasher::new() })
     }
 
@@ -49,8 +46,7 @@ impl SnapshotReceiver {
 
     /// Makes ready for the next bytes after a write that was given up in the middle.
     pub(crate) async fn go_on(&mut self) -> io::Result<()> {
-        self.file.seek(io::SeekFrom::Start(self.bytes)).await?;
-        self.file.set_len(self.bytes).await
+        self.file.cut_to(self.bytes).await
     }
 
     /// Ends it, if everything came as it was sent. What is in it is checked when it is installed.
@@ -59,7 +55,6 @@ impl SnapshotReceiver {
             let problem = format!("{} bytes arrived of {bytes}, or others than were sent", self.bytes);
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
-        self.file.flush().await?;
         self.file.sync_all().await?;
         failpoint!("snapshot.received");
         Ok(SnapshotFile::received(self.temporary, self.bytes))

@@ -86,6 +86,7 @@ impl Server {
             limits: self.limits,
             store: self.store,
             exporter: None,
+            kept_in: crate::config::Store::Sled,
         };
         let (machine, published) = StateMachine::open(options).await?;
         Ok(Running { machine, published, tasks })
@@ -154,9 +155,7 @@ impl Cluster {
 
 /// Sends a snapshot as servers do, in small chunks.
 async fn send(file: &SnapshotFile, to: &Published) -> SnapshotFile {
-    use tokio::io::AsyncReadExt;
-    let mut bytes = Vec::new();
-    file.open().await.unwrap().read_to_end(&mut bytes).await.unwrap();
+    let bytes = file.open().await.unwrap().read_chunk(1 << 20).await.unwrap();
     assert_eq!(bytes.len() as u64, file.len());
     let mut receiver = to.receive_snapshot().await.unwrap();
     for chunk in bytes.chunks(100) {

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use boss_base::{clock::SystemClock, tasks::Tasks};
+use boss_base::{
+    clock::SystemClock,
+    tasks::{Blocking, Tasks},
+};
 use boss_proto::{
     ids::{ClusterId, ServerId},
     raft::v1::Command,
@@ -77,7 +80,7 @@ impl History {
         let place = Place { log_id: Some(id(index)), ..Place::default() };
         let file = std::fs::File::create(path).unwrap();
         snapshot::write(&file, &cluster_id(), &place, &self.state_at(index).view()).unwrap();
-        SnapshotFile::at(path.to_owned()).unwrap()
+        SnapshotFile::at(path.to_owned(), Blocking::Threads).unwrap()
     }
 }
 
@@ -119,6 +122,7 @@ impl Life {
             limits: Limits::default(),
             store: StoreLimits::default(),
             exporter: None,
+            kept_in: crate::config::Store::Sled,
         };
         let Started { machine, published, notice } = start(options, &mut log).await?;
         let mut life = Self { log, machine, published, notice, tasks };
