@@ -13,6 +13,8 @@ MINUTES ?= 10
 HOURS ?= 1
 SEED ?=
 ONLY ?=
+SEEDS ?= 1000
+FIRST ?= 1
 
 RELEASE := $(CARGO_TARGET_DIR)/release
 BOSSCTL = BOSS_CONFIG=$(BOSS_DEV_DIR)/bossctl.toml $(RELEASE)/bossctl
@@ -20,7 +22,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check fix fmt security clippy doc run-server run-node \
-        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos soak bugs bugged points fuzz clean-dev
+        apply-example get-example get-pods watch-pods delete-example bench bench-etcd bench-log bench-judging chaos simulate soak bugs bugged points fuzz clean-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,12 +99,16 @@ bench-judging: deps ## Measure what knowing a caller, asking for his rights and 
 chaos: build ## Break clusters for MINUTES and judge what was seen, or repeat one SEED; needs root
 	$(if $(SEED),$(RELEASE)/boss-chaos sprint --seed $(SEED) --keep,$(RELEASE)/boss-chaos run --minutes $(MINUTES))
 
+simulate: ## Simulate the whole control plane SEEDS times from seed FIRST on, or one SEED with its log
+	$(CARGO) build --locked --release -p boss-chaos-tests --bin boss-chaos --bin boss-simulate
+	$(if $(SEED),$(RELEASE)/boss-simulate --seed $(SEED) --log,$(RELEASE)/boss-chaos simulate --seeds $(SEEDS) --first $(FIRST) --jobs $$(nproc))
+
 # With the feature everything but our own crates is the same, so both builds share a folder; what is made with bugs is
 # moved out of it before the next one is made without.
 bugged: deps
 	$(CARGO) build --locked --workspace --bins --features boss-base/deliberate-bugs
 	mkdir -p $(CARGO_TARGET_DIR)/bugs
-	cp -f $(addprefix $(CARGO_TARGET_DIR)/debug/,boss-server boss-node) $(CARGO_TARGET_DIR)/bugs/
+	cp -f $(addprefix $(CARGO_TARGET_DIR)/debug/,boss-server boss-node boss-simulate) $(CARGO_TARGET_DIR)/bugs/
 	$(CARGO) build --locked --workspace --bins
 
 bugs: bugged ## Show that each deliberate bug is found, ONLY=name for one of them; needs no root

@@ -22,6 +22,7 @@ pub mod bugs;
 pub mod nemesis;
 pub mod report;
 pub mod sample;
+pub mod simulation;
 pub mod sprint;
 
 pub mod checkers;

@@ -9,6 +9,7 @@ use boss_chaos_tests::{
     cluster::Bugged,
     nemesis::Family,
     net, proc, report,
+    simulation::many::{self, Told, Wanted},
     sprint::{self, Options, Outcome, Work, shrinking},
 };
 use clap::{Args, Parser, Subcommand};
@@ -32,6 +33,8 @@ enum What {
     Shrink(Shrink),
     /// Kill servers and agents at each point of theirs while clients work: `make points` builds what is needed.
     Points(Points),
+    /// Many simulations of the whole control plane, each in a process of its own; needs no root.
+    Simulate(Simulate),
     /// Put each deliberate bug into a cluster, and show what finds it: `make bugs` builds what is needed.
     Bugs(Bugs),
 }
@@ -102,6 +105,25 @@ struct Run {
 }
 
 #[derive(Debug, Args)]
+struct Simulate {
+    /// How many
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The seed of the first
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Processes at once
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Run each a second time: its history must be the same
+    #[arg(long)]
+    twice: bool,
+    /// With this deliberate bug, until a seed finds it: `make bugs` builds what is needed
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct Bugs {
     /// These only; may be repeated
     #[arg(long, value_name = "NAME")]
@@ -120,13 +142,15 @@ struct Points {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(why) = net::why_not().filter(|_| !matches!(arguments.what, What::Bugs(_) | What::Points(_))) {
+    let rootless = matches!(arguments.what, What::Bugs(_) | What::Points(_) | What::Simulate(_));
+    if let Some(why) = net::why_not().filter(|_| !rootless) {
         eprintln!("boss-chaos: {why}");
         return ExitCode::FAILURE;
     }
     let done = match arguments.what {
         What::Bugs(bugs) => find_bugs(&bugs),
         What::Points(points) => kill_at_points(&points),
+        What::Simulate(wanted) => simulate(&wanted),
         What::Sprint(sprint) => one(&sprint),
         What::Run(run) => many(&run),
         What::Shrink(wanted) => shrink(&wanted),
@@ -139,6 +163,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn simulate(wanted: &Simulate) -> Result<bool, String> {
+    let began = SystemClock.monotonic();
+    let all = Wanted {
+        seeds: wanted.first..wanted.first.saturating_add(wanted.seeds),
+        jobs: wanted.jobs,
+        twice: wanted.twice,
+        until_bad: wanted.bug.is_some(),
+        bug: wanted.bug.clone(),
+    };
+    let tell = |told: &Told| print!("{}", told.text);
+    let good = many::run(&all, &tell)?;
+    let took = SystemClock.monotonic().saturating_sub(began);
+    if let Some(bug) = &wanted.bug {
+        let found = good < wanted.seeds;
+        println!("{bug}: {} after {took:.1?}", if found { "found" } else { "NOT found" });
+        return Ok(found);
+    }
+    println!("{good} of {} simulations kept every promise, in {took:.0?}", wanted.seeds);
+    Ok(good == wanted.seeds)
 }
 
 fn one(sprint: &Sprint) -> Result<bool, String> {
