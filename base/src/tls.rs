@@ -4,14 +4,16 @@
 mod connector;
 mod identity;
 mod listener;
+mod open;
 mod peer;
 pub mod renewal;
 mod slots;
 pub mod testing;
 
-pub use connector::{ClientStream, ConnectError, Connector, Expected, connector, refusal};
+pub use connector::{ClientStream, ConnectError, Connector, Dialled, Expected, connector, refusal};
 pub use identity::{Error, Files, Identity, Pem, Reloaded};
 pub use listener::{Acceptor, Incoming, Limits, Listener, PeerInfo, TlsStream, server_acceptor};
+pub use open::OpenConnections;
 pub(crate) use peer::hex;
 pub use peer::{BadCertificate, PeerCertificate};
 pub use slots::{Counts, Slots};

@@ -5,6 +5,7 @@
 
 mod access;
 mod apart;
+mod credentials;
 mod growing;
 mod logs;
 mod nodes;

@@ -38,7 +38,7 @@ use crate::{
     net::{self, Host},
     report::{self, Failover},
     sample::Sampler,
-    workload::{Stop, bound, following, journals::Journals, pairs},
+    workload::{Stop, bound, following, journals::Journals, pairs, quota, rights, tokens},
 };
 
 /// Hosts of clients.
@@ -53,6 +53,10 @@ const DISK_BYTES: u64 = 384 << 20;
 const MEMBERS: &str = "chaos-members";
 /// Where the pairs are, and nothing else.
 const PAIRS: &str = "chaos-pairs";
+/// Where bearers of tokens read and write, tenants with and without a right, and clients under a quota.
+const TOKENS: &str = "chaos-tokens";
+const RIGHTS: &str = "chaos-rights";
+const QUOTA: &str = "chaos-quota";
 /// The object that ends the watches.
 const END: &str = "end-of-the-sprint";
 
@@ -192,10 +196,13 @@ async fn observe(options: &Options, cluster: &mut Cluster, folder: &Path) -> See
 /// What all workloads need, and the revision from which on everything is watched.
 async fn prepare(cluster: &Cluster) -> Revision {
     let admin = cluster.admin();
-    for name in [MEMBERS, PAIRS] {
+    for name in [MEMBERS, PAIRS, TOKENS, RIGHTS, QUOTA] {
         admin.create(namespace(name)).await.expect("the cluster is fresh");
     }
     pairs::prepare(&admin, PAIRS).await.expect("the cluster is fresh");
+    tokens::prepare(&admin, TOKENS).await.expect("the cluster is fresh");
+    rights::prepare(&admin, RIGHTS).await.expect("the cluster is fresh");
+    quota::prepare(&admin, QUOTA).await.expect("the cluster is fresh");
     admin.create(record("start-of-the-sprint", "x")).await.expect("the cluster is fresh").revision
 }
 

@@ -35,7 +35,7 @@ pub use handle::{
     ChangeError, DiskStatus, Handle, HashAnswer, HashCheck, Health, InitializeError, Leadership, OpenSnapshot,
     ProposeError, Role, SnapshotError, StartError, Status, TransferError, Verdict, start,
 };
-pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, server_uri};
+pub use network::{DialError, PeerDialer, PeerId, PeerIdentity, PeerService, REVOKED_HEADER, Revoked, server_uri};
 pub use reads::ReadError;
 pub use state::Interest;
 pub use types::Member;

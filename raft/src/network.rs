@@ -12,6 +12,7 @@ use boss_proto::ids::Incarnation;
 pub use client::{BadClusterId, Peers};
 pub(crate) use contact::Contact;
 pub use dial::{DialError, PeerDialer};
+pub use roster::Revoked;
 pub use service::{PeerId, PeerIdentity, PeerService, Refused, server_uri};
 
 /// Metadata that each call carries.
@@ -28,12 +29,17 @@ mod metadata {
     pub(super) const TO_FOLDER: &str = "boss-to-folder";
     /// In a refusal: the caller has no place in the cluster any more.
     pub(super) const EXPELLED: &str = "boss-expelled";
+    /// In a refusal: the serial of the caller's certificate, which was revoked.
+    pub(super) const REVOKED: &str = "boss-revoked-certificate";
     /// The life of the cluster that the caller belongs to; a caller without a state has none yet.
     pub(super) const INCARNATION: &str = "boss-incarnation";
 }
 
 /// The header in which one server tells another the life of the cluster that it belongs to; without a state it has none.
 pub const INCARNATION_HEADER: &str = metadata::INCARNATION;
+
+/// The header in which a server that refuses another one because of its certificate tells the certificate's serial.
+pub const REVOKED_HEADER: &str = metadata::REVOKED;
 
 /// Reads the header; `None` when it is no incarnation.
 #[must_use]

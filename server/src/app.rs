@@ -13,7 +13,7 @@ use boss_base::{
     net::Network,
     tasks::{OnExit, Tasks},
     telemetry::{Definition, Metrics},
-    tls,
+    tls::{self, OpenConnections},
 };
 use boss_proto::ids::ServerId;
 use boss_raft::{
@@ -31,7 +31,10 @@ use crate::{
     },
     audit::Audit,
     auth::{Authenticator, Ends, oidc},
-    certificates::keeper::Keeper,
+    certificates::{
+        keeper::Keeper,
+        standing::{self, Standing},
+    },
     config::Config,
     controllers,
     gauges::Gauges,
@@ -114,6 +117,7 @@ pub struct App {
     audit: Audit,
     identity: tls::Identity,
     keeper: Keeper,
+    standing: standing::Follower,
 }
 
 /// Why a running server ended by itself.
@@ -151,15 +155,27 @@ impl App {
         if let Some(provider) = &provider {
             provider.reload_on_change(&groups.all);
         }
-        let bound = Bound::bind(config.listen, &identity, &environment.network).await?;
+        let (accepted, dialled) = (OpenConnections::default(), OpenConnections::default());
+        let bound = Bound::bind(config.listen, &identity, &environment.network, &accepted).await?;
         identity.reload_on_change(&groups.all, TLS_RELOAD_INTERVAL);
-        let dialer = PeerDialer::tls_over(environment.network.clone(), identity.clone(), config.cluster_id.clone());
+        let network = environment.network.clone();
+        let dialer = PeerDialer::tls_over(network, identity.clone(), config.cluster_id.clone(), dialled.clone());
         let audit = Audit::start(config.audit.clone(), clock.clone(), &groups.all)
             .map_err(|error| BuildError::Audit { path: config.audit.directory.clone(), error })?;
         let raft = start_raft(&config, &environment, &audit, dialer.clone()).await?;
         let registry = raft.clone();
         let authenticator = Authenticator::new(config.cluster_id.clone(), token_keys, identity.clone(), clock.clone())
             .asking(move || registry.view());
+        let standing = standing::Follower {
+            standing: Standing::default(),
+            identity: identity.clone(),
+            authenticator: authenticator.clone(),
+            ends: Ends::default(),
+            raft: raft.clone(),
+            accepted,
+            dialled,
+        };
+        standing.judge_connections();
         let peers = Peers::new(raft.clone(), dialer, config.members.clone());
         let sessions = Sessions::new(sessions::Parts {
             handle: raft.clone(),
@@ -185,6 +201,7 @@ impl App {
             identity: identity.clone(),
             members: members.clone(),
             clock: clock.clone(),
+            standing: standing.standing.clone(),
             tasks: groups.all.clone(),
         };
         let services = Services {
@@ -208,6 +225,7 @@ impl App {
             token_issuer: config.token_issuer.clone(),
             authenticator: authenticator.clone(),
             audit: audit.clone(),
+            standing: standing.standing.clone(),
             raft: raft.clone(),
             peers,
             sessions: sessions.clone(),
@@ -225,6 +243,7 @@ impl App {
             audit,
             identity,
             keeper,
+            standing,
         })
     }
 
@@ -243,6 +262,7 @@ impl App {
             audit,
             identity,
             keeper,
+            standing: follower,
         } = self;
         keeper.start();
         let heads = services.members.clone().keep_audit_heads(groups.all.token());
@@ -254,22 +274,30 @@ impl App {
         let gauges = Gauges::new(raft.clone(), identity, [("api", bound.api.slots()), ("peer", bound.peer.slots())]);
         let members = raft.clone();
         let may_call = move |id, headers: &HeaderMap| may_call(&members, id, headers);
-        let ends = Ends::default();
+        let (ends, standing) = (follower.ends.clone(), follower.standing.clone());
         groups.serving.spawn("credential-ends", OnExit::StopProcess, {
             let (ends, raft, token) = (ends.clone(), raft.clone(), groups.serving.token());
             async move {
                 token.run_until_cancelled(ends.follow(raft)).await;
             }
         });
+        groups.serving.spawn("standing", OnExit::StopProcess, {
+            let token = groups.serving.token();
+            async move {
+                token.run_until_cancelled(follower.run()).await;
+            }
+        });
         let servers_gate = gate(Side::Servers).asking(Arc::new(may_call));
         serve_peers(&groups.peering, bound.peer, servers_gate, &services);
-        serve_clients(&groups.serving, bound.api, gate(Side::Clients).cutting(ends), &services);
+        let clients_gate = gate(Side::Clients).cutting(ends).standing(standing.clone());
+        serve_clients(&groups.serving, bound.api, clients_gate, &services);
         let probes = Probes::new(
             raft.clone(),
             environment.metrics.clone().map(|metrics| (metrics, gauges)),
             groups.serving.token(),
         )
-        .publishing(authenticator, config.token_issuer.clone());
+        .publishing(authenticator, config.token_issuer.clone())
+        .standing(standing);
         groups.all.spawn("http", OnExit::StopProcess, http::serve(bound.http, probes, groups.all.token()));
         if let Some(metrics) = environment.metrics {
             groups.all.spawn("metrics-upkeep", OnExit::Log, keep_metrics(metrics, groups.all.token()));

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::doors::{HTTP_ROUTES, KEY_SET_PATH},
     auth::Authenticator,
+    certificates::standing::Standing,
     gauges::Gauges,
 };
 
@@ -50,6 +51,7 @@ pub struct Probes {
     raft: Handle,
     metrics: Option<(Metrics, Gauges)>,
     stopping: CancellationToken,
+    standing: Standing,
     published: Option<Published>,
 }
 
@@ -65,7 +67,13 @@ impl Probes {
     /// Probes of one server. Without `metrics` there is no /metrics.
     #[must_use]
     pub fn new(raft: Handle, metrics: Option<(Metrics, Gauges)>, stopping: CancellationToken) -> Self {
-        Self { raft, metrics, stopping, published: None }
+        Self { raft, metrics, stopping, standing: Standing::default(), published: None }
+    }
+
+    /// The same, not ready while this server may not speak for the cluster.
+    #[must_use]
+    pub(crate) fn standing(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// The same with the public keys of tokens, and where they are behind the `issuer`.
@@ -179,6 +187,9 @@ fn remarks(raft: &Handle) -> String {
 async fn why_not_ready(probes: &Probes) -> Option<String> {
     if probes.stopping.is_cancelled() {
         return Some("the server is shutting down".to_owned());
+    }
+    if let Some(reason) = probes.standing.lost() {
+        return Some(format!("{reason}; give it another one"));
     }
     if let Some(reason) = probes.raft.why_aside() {
         return Some(format!("{reason}; it takes theirs and starts anew"));

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use boss_base::{
     net::{Network, Port},
-    tls::{self, ClientAuth, Limits, Listener, server_acceptor},
+    tls::{self, ClientAuth, Limits, Listener, OpenConnections, server_acceptor},
 };
 use boss_proto::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE_MAX, HEADER_LIST_BYTES_HARD_MAX, STREAMS_PER_CONNECTION_MAX,
@@ -52,11 +52,16 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Takes all ports, or none.
-    pub async fn bind(listen: Listen, identity: &tls::Identity, network: &Network) -> Result<Self, CannotListen> {
+    /// Takes all ports, or none. What other servers open is among `peers`.
+    pub async fn bind(
+        listen: Listen,
+        identity: &tls::Identity,
+        network: &Network,
+        peers: &OpenConnections,
+    ) -> Result<Self, CannotListen> {
         let cannot = |address, purpose| move |source| CannotListen { address, purpose, source };
         let optional = server_acceptor(identity.clone(), ClientAuth::Optional);
-        let required = server_acceptor(identity.clone(), ClientAuth::Required);
+        let required = server_acceptor(identity.clone(), ClientAuth::Required).among(peers.clone());
         Ok(Self {
             api: Listener::bind_on(network, listen.api, optional, LIMITS).await.map_err(cannot(listen.api, "API"))?,
             peer: Listener::bind_on(network, listen.peer, required, LIMITS)
@@ -101,8 +106,8 @@ mod tests {
         let own = Some((own.cert_pem.into_bytes(), own.key_pem.into_bytes()));
         let identity = Identity::from_pem(Pem { own, ca: authority.cert_pem().into() }).unwrap();
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let bound =
-            Bound::bind(Listen { api: any, peer: any, http: any }, &identity, &Network::default()).await.unwrap();
+        let listen = Listen { api: any, peer: any, http: any };
+        let bound = Bound::bind(listen, &identity, &Network::default(), &OpenConnections::default()).await.unwrap();
         for listener in [&bound.api, &bound.peer] {
             let limits = listener.limits();
             assert_eq!(limits.connections_max, CONNECTIONS_MAX);

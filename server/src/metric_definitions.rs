@@ -38,6 +38,8 @@ pub const WATCH_EVENTS: &str = "boss_server_watch_events_total";
 pub const WATCH_LAG_REVISIONS: &str = "boss_server_watch_lag_revisions";
 /// When the certificate ends.
 pub const CERTIFICATE_EXPIRY: &str = "boss_server_certificate_expiry_timestamp_seconds";
+/// Whether the certificate was revoked.
+pub const CERTIFICATE_REVOKED: &str = "boss_server_certificate_revoked";
 /// When the first of the nodes' certificates ends.
 pub const NODE_CERTIFICATES_EXPIRY: &str = "boss_server_node_certificates_first_expiry_timestamp_seconds";
 /// Records of the audit.
@@ -74,6 +76,7 @@ pub const ALL: &[Definition] = &[
     histogram(WATCH_LAG_REVISIONS, "Revisions that a watcher was behind when it took its next events."),
     gauge(CERTIFICATE_EXPIRY, "When this server's certificate ends, in seconds since the epoch.")
         .labelled(&["certificate"]),
+    gauge(CERTIFICATE_REVOKED, "1 while this server serves nobody because its certificate was revoked."),
     gauge(
         NODE_CERTIFICATES_EXPIRY,
         "When the first of the latest certificates of the nodes ends, in seconds since the epoch.",

@@ -34,7 +34,7 @@ pub use self::{
     wire::{Answer, Reply},
 };
 use crate::{
-    admission::{self, Collection, Policies, Stamp, Write},
+    admission::{self, Collection, Policies, Refusal, Stamp, Write},
     auth::{Authenticator, Identity},
     metric_definitions as metric,
     sealing::Vault,
@@ -164,7 +164,10 @@ impl Writes {
         }
         for attempt in 0..ADMISSIONS_MAX {
             let view = self.view_for(write).await?;
-            let operation = admission::admit(&view, identity, write.clone(), self.stamp(attempt))?;
+            let operation = match admission::admit(&view, identity, write.clone(), self.stamp(attempt)) {
+                Ok(operation) => operation,
+                Err(refusal) => return self.refuse(refusal).await,
+            };
             let key = wire::key_of(&operation);
             let warnings = admission::warnings(&operation);
             let mut outcomes = match self.decide(&view, write, vec![operation]).await {
@@ -184,6 +187,15 @@ impl Writes {
             }
         }
         Err(Error::Unsettled)
+    }
+
+    /// A refusal that follows from the registry, once it is sure that nobody else leads: a leader that was deposed while it
+    /// slept would refuse what others have allowed since.
+    async fn refuse(&self, refusal: Refusal) -> Result<Attempt, Error> {
+        if refusal.follows_from_state() && self.0.raft.confirm_leadership().await.is_err() {
+            return Ok(Attempt::NoLeader);
+        }
+        Err(refusal.into())
     }
 
     /// What admission looks at. A dry run has no apply that would look again: it waits for a confirmed state.
@@ -226,7 +238,10 @@ impl Writes {
     ) -> Result<Attempt, Error> {
         let write = Write::DeleteCollection(request.clone());
         let view = self.view_for(&write).await?;
-        let Collection { operations, mut more } = admission::collect(&view, identity, request, self.stamp(0))?;
+        let Collection { operations, mut more } = match admission::collect(&view, identity, request, self.stamp(0)) {
+            Ok(collection) => collection,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
         let (keys, operations): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
         if operations.is_empty() {
             let revision = view.revision().0;

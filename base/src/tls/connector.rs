@@ -10,12 +10,66 @@ use std::{
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Identity, PeerCertificate};
+use super::{
+    Identity, PeerCertificate,
+    open::{OpenConnections, Place},
+};
 use crate::net::{Connection, Network};
 
 /// A verified connection, as tonic's `connect_with_connector` takes it.
-pub type ClientStream = TokioIo<tokio_rustls::client::TlsStream<Connection>>;
+pub type ClientStream = TokioIo<Dialled>;
+
+/// A connection that we opened.
+pub struct Dialled {
+    tls: tokio_rustls::client::TlsStream<Connection>,
+    /// Among the open ones, if somebody watches them.
+    place: Option<Place>,
+}
+
+impl fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialled").finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Dialled {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(place) = &mut self.place
+            && let Poll::Ready(closed) = place.poll_closed(cx)
+        {
+            return Poll::Ready(Err(closed));
+        }
+        Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Dialled {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+}
 
 type Check = dyn Fn(&PeerCertificate) -> Result<(), String> + Send + Sync;
 
@@ -110,13 +164,14 @@ pub struct Connector {
     identity: Identity,
     expected: Expected,
     network: Network,
+    open: Option<OpenConnections>,
 }
 
 /// A connector that shows `identity`'s certificate, if it has one, and accepts only whom `expected` describes.
 /// Each dial uses the identity of that moment.
 #[must_use]
 pub fn connector(identity: Identity, expected: Expected) -> Connector {
-    Connector { identity, expected, network: Network::default() }
+    Connector { identity, expected, network: Network::default(), open: None }
 }
 
 impl Connector {
@@ -124,6 +179,12 @@ impl Connector {
     #[must_use]
     pub fn over(self, network: Network) -> Self {
         Self { network, ..self }
+    }
+
+    /// The same, whose connections are among the open ones, and end when their judge says so.
+    #[must_use]
+    pub fn among(self, open: OpenConnections) -> Self {
+        Self { open: Some(open), ..self }
     }
 
     /// Dials the host and port of `uri`; its scheme does not matter.
@@ -140,17 +201,27 @@ impl Connector {
             Err(source) => return Err(ConnectError::Tls { address, source }),
         };
         match self.check(&stream) {
-            Ok(()) => Ok(TokioIo::new(stream)),
+            Ok(place) => Ok(TokioIo::new(Dialled { tls: stream, place })),
             Err(problem) => Err(ConnectError::WrongPeer { address, problem }),
         }
     }
 
-    fn check(&self, stream: &tokio_rustls::client::TlsStream<Connection>) -> Result<(), String> {
-        let Some(check) = &self.expected.check else { return Ok(()) };
+    fn check(&self, stream: &tokio_rustls::client::TlsStream<Connection>) -> Result<Option<Place>, String> {
+        if self.expected.check.is_none() && self.open.is_none() {
+            return Ok(None);
+        }
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let der = chain.first().ok_or("it showed no certificate")?;
         let certificate = PeerCertificate::from_der(der).map_err(|error| error.to_string())?;
-        check(&certificate)
+        if let Some(check) = &self.expected.check {
+            check(&certificate)?;
+        }
+        let Some(open) = &self.open else { return Ok(None) };
+        let certificate = Arc::new(certificate);
+        // Among them before it is judged: whoever closes those that count no more in between misses none.
+        let place = open.enter(certificate.clone());
+        open.judge(&certificate)?;
+        Ok(Some(place))
     }
 }
 

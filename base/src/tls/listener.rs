@@ -20,6 +20,7 @@ use tonic::transport::server::Connected;
 
 use super::{
     ClientAuth, Identity, PeerCertificate,
+    open::{OpenConnections, Place},
     slots::{Slot, Slots},
 };
 use crate::{
@@ -48,15 +49,23 @@ pub struct Limits {
 pub struct Acceptor {
     identity: Identity,
     client_auth: ClientAuth,
+    open: Option<OpenConnections>,
 }
 
 /// An acceptor that shows `identity` and demands certificates as `client_auth` says.
 #[must_use]
 pub fn server_acceptor(identity: Identity, client_auth: ClientAuth) -> Acceptor {
-    Acceptor { identity, client_auth }
+    Acceptor { identity, client_auth, open: None }
 }
 
 impl Acceptor {
+    /// The same, whose connections are among the open ones, so that they can be closed. One whose certificate counts no
+    /// more is taken nevertheless: whoever serves it can say why nothing is answered.
+    #[must_use]
+    pub fn among(self, open: OpenConnections) -> Self {
+        Self { open: Some(open), ..self }
+    }
+
     /// One handshake, without a time limit.
     pub async fn accept(&self, connection: Connection) -> io::Result<TlsStream> {
         let remote = connection.peer_address()?;
@@ -65,7 +74,8 @@ impl Acceptor {
         })?;
         let tls = tokio_rustls::TlsAcceptor::from(config).accept(connection).await?;
         let certificate = peer_certificate(&tls)?;
-        Ok(TlsStream { tls, info: PeerInfo { remote, certificate }, _slot: None })
+        let place = self.open.as_ref().zip(certificate.clone()).map(|(open, certificate)| open.enter(certificate));
+        Ok(TlsStream { tls, info: PeerInfo { remote, certificate }, place, _slot: None })
     }
 }
 
@@ -90,6 +100,8 @@ pub struct PeerInfo {
 pub struct TlsStream {
     tls: tokio_rustls::server::TlsStream<Connection>,
     info: PeerInfo,
+    /// Among the open ones, if somebody watches them.
+    place: Option<Place>,
     /// Its share of the connection limit.
     _slot: Option<Slot>,
 }
@@ -112,6 +124,11 @@ impl Connected for TlsStream {
 
 impl AsyncRead for TlsStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(place) = &mut self.place
+            && let Poll::Ready(closed) = place.poll_closed(cx)
+        {
+            return Poll::Ready(Err(closed));
+        }
         Pin::new(&mut self.tls).poll_read(cx, buf)
     }
 }

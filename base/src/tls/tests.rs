@@ -1,6 +1,13 @@
 //! Handshakes over loopback: trust, reload, bounds.
 
-use std::{fs, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
@@ -57,8 +64,11 @@ struct Service {
 }
 
 async fn serve(identity: Identity, client_auth: ClientAuth, limits: Limits) -> Service {
+    serve_with(server_acceptor(identity, client_auth), limits).await
+}
+
+async fn serve_with(acceptor: Acceptor, limits: Limits) -> Service {
     let tasks = Tasks::new();
-    let acceptor = server_acceptor(identity, client_auth);
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), acceptor, limits).await.unwrap();
     let address = listener.local_address();
     let mut incoming = listener.accept(&tasks);
@@ -94,7 +104,7 @@ fn expected() -> Expected {
     Expected::name(NAME).unwrap()
 }
 
-type Plain = tokio_rustls::client::TlsStream<Connection>;
+type Plain = Dialled;
 
 async fn dial(service: &Service, identity: &Identity, expected: Expected) -> Result<Plain, ConnectError> {
     let uri = format!("http://{}", service.address).parse().unwrap();
@@ -205,6 +215,57 @@ async fn nobody_there_is_told_apart_from_the_wrong_one_there() {
     assert!(matches!(nobody, ConnectError::Tcp { .. }));
     let without_port = connector.connect(&"http://localhost".parse().unwrap()).await.unwrap_err();
     assert!(matches!(without_port, ConnectError::Address(_)));
+}
+
+#[tokio::test]
+async fn open_connections_are_closed_at_both_ends_once_a_certificate_counts_no_more() {
+    let authority = CertificateAuthority::generate("x").unwrap();
+    let (anna, revoked) = (identity(&authority, "anna"), Arc::new(Mutex::new(BTreeSet::new())));
+    let judged = || {
+        let (open, revoked) = (OpenConnections::default(), revoked.clone());
+        open.judged_by(move |certificate| match revoked.lock().unwrap().contains(&certificate.common_name) {
+            true => Err("it was revoked".to_owned()),
+            false => Ok(()),
+        });
+        open
+    };
+    let (accepted, dialled) = (judged(), judged());
+    let acceptor = server_acceptor(identity(&authority, "service"), ClientAuth::Required).among(accepted.clone());
+    let service = serve_with(acceptor, limits()).await;
+    let uri: http::Uri = format!("http://{}", service.address).parse().unwrap();
+    let connector = connector(anna.clone(), expected()).among(dialled.clone());
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connector.connect(&uri).await.unwrap().into_inner();
+        greeting(&mut stream).await.unwrap();
+        streams.push(stream);
+    }
+    assert_eq!((accepted.close_refused(), dialled.close_refused()), (0, 0));
+    for stream in &mut streams {
+        echo(stream).await.unwrap();
+    }
+
+    // The one that accepts closes what it has, and takes another one: who serves it says why nothing is answered.
+    revoked.lock().unwrap().insert("anna".to_owned());
+    assert_eq!(accepted.close_refused(), 2);
+    let mut byte = [0];
+    let ended = tokio::time::timeout(SOON, streams[0].read(&mut byte)).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    let mut another = connector.connect(&uri).await.unwrap().into_inner();
+    assert_eq!(greeting(&mut another).await.unwrap(), "anna");
+
+    // The one that dials closes what it has, whoever waits for it hears so, and it comes to nobody anew.
+    revoked.lock().unwrap().insert("service".to_owned());
+    let waiting = tokio::time::timeout(SOON, another.read(&mut byte));
+    let (ended, closed) = tokio::join!(waiting, async { dialled.close_refused() });
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{error}");
+    assert_eq!(closed, 3, "those that the other end has closed are still held here");
+    let refused = connector.connect(&uri).await.err().unwrap();
+    assert!(matches!(&refused, ConnectError::WrongPeer { problem, .. } if problem == "it was revoked"), "{refused}");
+    drop((streams, another));
+    assert_eq!(dialled.close_all(), 0, "each leaves with its connection");
+    service.tasks.stop(SOON).await.unwrap();
 }
 
 #[tokio::test]

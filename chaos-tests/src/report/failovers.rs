@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::history::{Action, Call, Event, FaultOutcome, Reply, What};
+use crate::history::{Action, Event, FaultOutcome, Reply, What};
 
 /// Faults that take the leader away, by the first word of their names, with what tables call them.
 const KINDS: [(&str, &str); 3] = [("kill", "kill"), ("pause", "pause"), ("partition", "partition")];
@@ -29,7 +29,7 @@ pub fn failovers(events: &[Event]) -> Vec<Failover> {
                 waiting.extend(kind_of(name).map(|kind| (kind, event.at_ns)));
             }
             What::Invoke { action, .. } if *action != Action::Read => drop(asked.insert(event.process, event.at_ns)),
-            What::Call { call } if !matches!(call, Call::List | Call::Look) => {
+            What::Call { call } if !call.is_read() => {
                 asked.insert(event.process, event.at_ns);
             }
             What::Ok { .. } | What::Reply { reply: Reply::Done { .. } } => {

@@ -56,8 +56,7 @@ impl Figures {
                     continue;
                 }
                 What::Call { call } => {
-                    use crate::history::Call;
-                    open.insert(event.process, (event.at_ns, !matches!(call, Call::List | Call::Look)));
+                    open.insert(event.process, (event.at_ns, !call.is_read()));
                     continue;
                 }
                 What::Fault { name, outcome, hosts } => {

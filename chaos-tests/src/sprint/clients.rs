@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::{LocalBoxFuture, join_all};
 
-use super::{CLIENT_HOSTS, MEMBERS, Options, PAIRS, Work};
+use super::{CLIENT_HOSTS, MEMBERS, Options, PAIRS, QUOTA, RIGHTS, TOKENS, Work};
 use crate::{
     cluster::{Cluster, Doors},
     history::{Call, Recorder, Reply},
@@ -19,7 +19,10 @@ use crate::{
         members::{self, Members},
         pairs::Pairs,
         pods::Pods,
+        quota::Bank,
         register::Registers,
+        rights::Tenants,
+        tokens::Tokens,
     },
 };
 
@@ -27,6 +30,8 @@ use crate::{
 const REGISTER_CLIENTS: u64 = 8;
 /// Few, so that clients meet.
 pub(super) const REGISTERS: usize = 12;
+/// Of each host: more than one may take what there is room for at once.
+const QUOTA_CLIENTS: u64 = 3;
 
 /// What one host works with.
 struct Desk {
@@ -71,6 +76,9 @@ async fn run(host: &Desk) {
     let registers = Registers::new(recorder.clone(), NAMESPACE, REGISTERS, stop.clone());
     let members = Members::new(recorder.clone(), MEMBERS, stop.clone());
     let pairs = Pairs::new(recorder.clone(), PAIRS, stop.clone());
+    let tokens = Tokens::new(recorder.clone(), TOKENS, stop.clone());
+    let tenants = Tenants::new(recorder.clone(), RIGHTS, stop.clone());
+    let bank = Bank::new(recorder.clone(), QUOTA, stop.clone());
     let pods = host.locks.as_ref().map(|locks| Pods::new(recorder.clone(), stop.clone(), locks));
     let pods = pods.transpose().expect("the folder of the run is ours");
     let mut all: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
@@ -86,6 +94,13 @@ async fn run(host: &Desk) {
             (Work::Pods, Some(pods)) => all.push(Box::pin(pods.run(host.seed.wrapping_add(300), &servers))),
             // That is no client's.
             (Work::Pods, None) | (Work::Backup, _) => {}
+            (Work::Tokens, _) => all.push(Box::pin(tokens.run(host.seed.wrapping_add(400), &servers))),
+            (Work::Rights, _) => all.push(Box::pin(tenants.run(host.seed.wrapping_add(500), &servers))),
+            (Work::Quota, _) => {
+                for client in 0..QUOTA_CLIENTS {
+                    all.push(Box::pin(bank.run(host.seed.wrapping_add(600 + client), &servers)));
+                }
+            }
         }
     }
     join_all(all).await;

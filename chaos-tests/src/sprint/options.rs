@@ -49,11 +49,19 @@ pub enum Work {
     Pods,
     /// Somebody saves a snapshot, and restores it at the end.
     Backup,
+    /// Of tokens that are revoked.
+    Tokens,
+    /// Of tenants whose right comes and goes.
+    Rights,
+    /// Of room under a quota.
+    Quota,
 }
 
 impl Work {
-    /// All of them.
+    /// What a sprint has unless somebody says otherwise.
     pub const ALL: [Self; 5] = [Self::Registers, Self::Set, Self::Pairs, Self::Pods, Self::Backup];
+    /// What comes on demand.
+    const ON_DEMAND: [Self; 3] = [Self::Tokens, Self::Rights, Self::Quota];
 
     /// As it is written on a command line.
     #[must_use]
@@ -64,13 +72,16 @@ impl Work {
             Self::Pairs => "pairs",
             Self::Pods => "pods",
             Self::Backup => "backup",
+            Self::Tokens => "tokens",
+            Self::Rights => "rights",
+            Self::Quota => "quota",
         }
     }
 
     /// The work of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|work| work.name() == name)
+        Self::ALL.into_iter().chain(Self::ON_DEMAND).find(|work| work.name() == name)
     }
 }
 

@@ -1,11 +1,15 @@
 //! Nothing is allowed that no rule allows, whichever server is asked.
 
+use std::time::Duration;
+
 use boss_chaos_tests::{
     api::{Api, Credential, error_info},
     cluster::{Cluster, Spec, refusal},
     manifests::{name_of, namespace, parked_pod, pod, role_for},
 };
 use boss_proto::v1;
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
 use tonic::{Code, Status};
 
 const VERBS: [&str; 7] = ["create", "update", "update status", "delete", "get", "list", "watch"];
@@ -74,6 +78,41 @@ async fn a_right_that_was_taken_away_is_gone_at_once_at_every_server() {
         let bob = cluster.api(id, Credential::Token(cluster.token("bob", &[])));
         let status = refusal(bob.create(parked_pod(&format!("q{id}"))).await, "creating without a right");
         assert_eq!(status.code(), Code::PermissionDenied);
+    }
+}
+
+/// So that what is asked waits at the server when it wakes up. Later would be too late to see anything, and no failure.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_slept_refuses_nobody_who_got_his_right_meanwhile() {
+    let cluster = Cluster::start(Spec { nodes: 0, ..Spec::default() }).await;
+    let slept = cluster.leader().await;
+    let bob = cluster.api(slept, Credential::Token(cluster.token("bob", &[])));
+    // So that the connection is there.
+    let status = refusal(bob.create(parked_pod("early")).await, "creating without a right");
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let server = |signal| cluster.server(slept).expect("nobody killed it").signal(signal);
+    server(Signal::SIGSTOP);
+    let other = cluster.admin_at(cluster.server_ids().find(|id| *id != slept).expect("there are three"));
+    let (role, binding) = role_for("bob", &["create"], &["pods"]);
+    cluster
+        .wait("another server leads", async || match other.create(role.clone()).await {
+            Err(status) if status.code() != Code::AlreadyExists => Err(status.to_string()),
+            _ => Ok(()),
+        })
+        .await;
+    other.create(binding).await.expect("it leads");
+    let names: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();
+    let asking = join_all(names.iter().map(|name| bob.create(parked_pod(name))));
+    let waking = async {
+        tokio::time::sleep(HEAD_START).await;
+        server(Signal::SIGCONT);
+    };
+    let (answers, ()) = tokio::join!(asking, waking);
+    for answer in answers {
+        let refused = answer.err().filter(|status| status.code() == Code::PermissionDenied);
+        assert!(refused.is_none(), "he had the right long before: {refused:?}");
     }
 }
 

@@ -1,18 +1,14 @@
 //! Certificates of running clusters: renewed while everything goes on, taken back everywhere at once, and signed by
 //! another authority from one day to the next, without a restart and without an error for anybody who may.
 
-use std::{collections::BTreeSet, fs, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use boss_base::{
-    files,
-    pki::{self, CertificateAuthority, Subject},
-    tasks::Tasks,
-    tls::PeerCertificate,
-};
+use boss_base::{pki, tasks::Tasks, tls::PeerCertificate};
 use boss_chaos_tests::{
     api::{Api, Credential, error_info},
     bossctl_run::Bossctl,
     cluster::{Cluster, PATIENCE, Spec, or_fail, refusal},
+    http,
     manifests::{pod, record},
     wait,
 };
@@ -26,7 +22,7 @@ async fn status(cluster: &Cluster) -> Result<v1::CertificatesStatusResponse, Str
 }
 
 /// The certificate that a holder shows now.
-async fn shown(cluster: &Cluster, holder: &str, name: &str) -> Result<v1::CertificateStatus, String> {
+pub(crate) async fn shown(cluster: &Cluster, holder: &str, name: &str) -> Result<v1::CertificateStatus, String> {
     let all = status(cluster).await?.certificates;
     let found = all.into_iter().find(|held| held.holder == holder && held.name == name);
     found.ok_or_else(|| format!("{holder} {name} is not listed"))
@@ -40,6 +36,19 @@ async fn renewed(cluster: &Cluster, holder: &str, name: &str, seen: &mut BTreeSe
         wait::holds(is_new, format!("{held:?}")).map(|()| held.serial)
     });
     seen.insert(or_fail(serial.await));
+}
+
+/// Whoever collects metrics sees the end of the certificate that the server shows.
+async fn end_is_in_the_metrics(cluster: &Cluster, id: u64) {
+    let same = wait::until(format!("server {id} tells the end of its certificate"), PATIENCE, async || {
+        let shown = shown(cluster, "server", &id.to_string()).await?.not_after.map_or(0, |end| end.seconds);
+        let (_, text) = http::get(&cluster.addresses(id).http, "/metrics").await.map_err(|error| error.to_string())?;
+        let name = "boss_server_certificate_expiry_timestamp_seconds{certificate=\"server\"}";
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let told = line.trim().parse::<f64>().ok().map(|seconds| seconds as i64);
+        wait::holds(shown > 0 && told == Some(shown), format!("it shows {shown} and tells {line:?}"))
+    });
+    or_fail(same.await);
 }
 
 fn log_says(cluster: &Cluster, name: &str, words: &str) -> usize {
@@ -66,33 +75,6 @@ async fn agents_renew_at_half_life_while_their_sessions_and_pods_go_on() {
     assert_eq!(before.status.map(|status| status.attempt), after.status.map(|status| status.attempt));
     cluster.admin().delete::<v1::Pod>("default", "sleeper").await.expect("it is there");
     cluster.wait_until_gone::<v1::Pod>("default", "sleeper").await;
-}
-
-/// Gives every server a certificate that is good for so long, in place of the one of a year. Before anything runs.
-fn shorten(cluster: &Cluster, lifetime: Duration) {
-    let read = |path: std::path::PathBuf| fs::read_to_string(path).expect("it was made");
-    let pki = cluster.layout().directory().join("pki");
-    let authority = CertificateAuthority::load(&read(pki.join("ca.crt")), &read(pki.join("ca.key")));
-    let authority = authority.expect("it was made");
-    for id in cluster.server_ids() {
-        let tls = cluster.layout().server_directory(cluster.addresses(id)).join("tls");
-        let der = pki::certificate_der(&read(tls.join("server.crt"))).expect("it is one");
-        let old = PeerCertificate::from_der(&der.into()).expect("it is one");
-        let subject = Subject {
-            common_name: old.common_name,
-            uris: old.uris,
-            dns_names: old.dns_names,
-            ip_addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            server_auth: true,
-            client_auth: true,
-            lifetime,
-            ..Subject::default()
-        };
-        let new = authority.issue(&subject).expect("it signs");
-        fs::write(tls.join("server.crt"), new.cert_pem).expect("the folder is ours");
-        files::write_atomic(&tls.join("server.key"), new.key_pem.as_bytes(), files::PRIVATE)
-            .expect("the folder is ours");
-    }
 }
 
 /// Watches through one server until the record `last` is seen. A server that hears no leader for a second ends its
@@ -123,7 +105,8 @@ async fn servers_renew_at_half_life_and_no_write_fails_and_no_stream_is_dropped(
     let spec = Spec { nodes: 0, ..Spec::default() };
     // Long enough for a busy machine to start in, short enough to outlive it in a test.
     let cluster = Cluster::prepare(spec).with_lifetimes(3_600, 60);
-    shorten(&cluster, Duration::from_secs(60));
+    // In place of those of a year.
+    cluster.server_ids().for_each(|id| cluster.certify(id, Duration::from_secs(60)));
     let cluster = cluster.bring_up().await;
     let tasks = Tasks::new();
     let (writers, handles) = start_load(&cluster, &tasks);
@@ -137,6 +120,7 @@ async fn servers_renew_at_half_life_and_no_write_fails_and_no_stream_is_dropped(
             }
         });
         join_all(renewals).await;
+        join_all(cluster.server_ids().map(|id| end_is_in_the_metrics(&cluster, id))).await;
         writers.go_on().await;
         writers.stop(handles).await;
         tasks.cancel();

@@ -31,6 +31,7 @@ mod bad_manifests;
 mod certificates;
 mod given;
 mod login;
+mod revoked_servers;
 mod signing_keys;
 
 mod bossctl;

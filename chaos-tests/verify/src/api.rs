@@ -5,6 +5,8 @@
     reason = "a call that fails in this client looks like one that the server refused"
 )]
 
+mod tokens;
+
 use std::{
     sync::{
         Arc,

@@ -4,7 +4,10 @@ pub mod asking;
 pub mod following;
 pub mod members;
 pub mod pairs;
+pub mod quota;
 pub mod register;
+pub mod rights;
+pub mod tokens;
 
 mod stop;
 

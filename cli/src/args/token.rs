@@ -21,8 +21,9 @@ pub struct CreateToken {
     /// For machines that join as nodes: bossctl node join
     #[arg(long = "node", id = "for_nodes", required_unless_present_any = ["control_plane", "service_account", "user"])]
     pub for_nodes: bool,
-    /// For one machine that joins as a server: bossctl cluster join
-    // Not `--server`: that names the servers to ask, in every command.
+    /// For one machine that joins as a server: bossctl cluster join (`--server` names the servers to ask, here as in
+    /// every command)
+    // clap gives a command the options of all commands by their names, so that this one cannot be called `--server`.
     #[arg(long, conflicts_with = "for_nodes")]
     pub control_plane: bool,
     /// For programs that act as this service account of the namespace

@@ -171,3 +171,21 @@ fn a_description_has_the_state_and_the_events() {
     }
     assert!(describe(&object(NODE), &[], NOW).contains("not healthy: not built in"));
 }
+
+#[test]
+fn no_table_and_no_description_shows_a_value_of_a_secret() {
+    let secret = object(
+        "
+apiVersion: boss.dev/v1
+kind: Secret
+metadata: { name: db, namespace: prod }
+type: Opaque
+data: { password: Y2FuYXJ5LWluLWNsZWFyLXRleHQ= }
+",
+    );
+    let table = list(std::slice::from_ref(&secret), Format::Table, Scope::OneNamespace, NOW);
+    for text in [describe(&secret, &[], NOW), table] {
+        assert!(text.contains("db") && !text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
+    }
+    assert!(describe(&secret, &[], NOW).contains("password"), "keys are no secret");
+}

@@ -12,10 +12,11 @@ use openraft::{
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, RaftError},
 };
+use tokio::sync::watch;
 
 use super::{DESCRIBE_TIMEOUT, Handle};
 use crate::{
-    network::roster,
+    network::{Revoked, roster},
     storage::StateMachine,
     types::{Address, Member, TypeConfig},
 };
@@ -221,6 +222,22 @@ impl Handle {
             // The sender is in `self`, and the wait is for `Some`.
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Told when another server refuses this one because the certificate that it shows was revoked.
+    #[must_use]
+    pub fn revoked(&self) -> watch::Receiver<Option<Revoked>> {
+        self.0.roster.revoked()
+    }
+
+    /// What another server said of this one's certificate holds no more: one that leads takes it.
+    pub fn forget_revoked(&self) {
+        self.0.roster.forget_revoked();
+    }
+
+    /// Hands leadership to another server, if this one leads and there is one.
+    pub async fn step_down(&self) {
+        self.hand_over().await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use boss_base::{
     net::Network,
-    tls::{Expected, Identity, connector},
+    tls::{Expected, Identity, OpenConnections, connector},
 };
 use boss_proto::{SERVER_DNS_NAME, ids::ClusterId};
 use tonic::transport::{Channel, Endpoint};
@@ -48,18 +48,19 @@ impl PeerDialer {
     /// Dials over TLS; the peer must show the certificate of exactly the member that is dialled.
     #[must_use]
     pub fn tls(identity: Identity, cluster_id: ClusterId) -> Self {
-        Self::tls_over(Network::default(), identity, cluster_id)
+        Self::tls_over(Network::default(), identity, cluster_id, OpenConnections::default())
     }
 
-    /// As [`PeerDialer::tls`], over whatever network.
+    /// As [`PeerDialer::tls`], over whatever network; its connections are among the open ones, and end when the certificate
+    /// that the peer showed counts no more.
     #[must_use]
-    pub fn tls_over(network: Network, identity: Identity, cluster_id: ClusterId) -> Self {
+    pub fn tls_over(network: Network, identity: Identity, cluster_id: ClusterId, open: OpenConnections) -> Self {
         Self::new(move |member| {
             let bad = |problem: String| DialError { peer: member.peer.clone(), problem };
             let expected = Expected::name(SERVER_DNS_NAME)
                 .map_err(|error| bad(error.to_string()))?
                 .with_uri(server_uri(&cluster_id, member.id));
-            let connector = connector(identity.clone(), expected).over(network.clone());
+            let connector = connector(identity.clone(), expected).over(network.clone()).among(open.clone());
             Ok(endpoint(member)?.connect_with_connector_lazy(connector))
         })
     }

@@ -24,13 +24,24 @@ struct Inner {
     members: RwLock<BTreeMap<ServerId, Address>>,
     /// Why this server has no place in the cluster any more.
     expelled: watch::Sender<Option<String>>,
+    /// The last certificate of this server of which another one says that it was revoked.
+    revoked: watch::Sender<Option<Revoked>>,
+}
+
+/// A certificate that this server showed was revoked, as another server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// Of the certificate.
+    pub serial: String,
+    /// Who says so.
+    pub by: ServerId,
 }
 
 impl Roster {
     /// Of a server with this data folder.
     pub(crate) fn new(this: ServerId, storage_id: String) -> Self {
-        let (members, expelled) = (RwLock::default(), watch::Sender::default());
-        Self(Arc::new(Inner { this, storage_id, members, expelled }))
+        let (members, expelled, revoked) = (RwLock::default(), watch::Sender::default(), watch::Sender::default());
+        Self(Arc::new(Inner { this, storage_id, members, expelled, revoked }))
     }
 
     /// What tells this server's data folder from all others.
@@ -82,10 +93,32 @@ impl Roster {
         self.0.expelled.subscribe()
     }
 
-    /// Looks whether a peer's refusal means that this server must end. The peer was verified when it was dialled.
+    /// Told when another server refuses this one because of its certificate.
+    pub(crate) fn revoked(&self) -> watch::Receiver<Option<Revoked>> {
+        self.0.revoked.subscribe()
+    }
+
+    /// What was said of a certificate holds no more.
+    pub(crate) fn forget_revoked(&self) {
+        self.0.revoked.send_if_modified(|known| known.take().is_some());
+    }
+
+    /// Looks whether a peer's refusal means that this server must end, or needs another certificate. The peer was
+    /// verified when it was dialled.
     pub(super) fn heed(&self, peer: ServerId, status: &Status) {
         if status.metadata().get(metadata::EXPELLED).is_some() {
             self.expel(format!("{}; server {peer} says so", status.message()));
+        }
+        if let Some(serial) = status.metadata().get(metadata::REVOKED).and_then(|serial| serial.to_str().ok()) {
+            let told = Revoked { serial: serial.to_owned(), by: peer };
+            self.0.revoked.send_if_modified(|known| {
+                // Everybody says so again and again; the first to say it of a certificate is enough.
+                let news = known.as_ref().is_none_or(|known| known.serial != told.serial);
+                if news {
+                    *known = Some(told);
+                }
+                news
+            });
         }
     }
 }
@@ -150,6 +183,30 @@ mod tests {
         assert!(!roster.knows_folder(ServerId(2), Some("fresh")));
         assert!(roster.knows_folder(ServerId(2), None));
         assert!(roster.knows_folder(ServerId(9), Some("new")));
+    }
+
+    #[test]
+    fn a_refusal_that_names_a_revoked_certificate_is_heard_once() {
+        let roster = roster();
+        let mut told = roster.revoked();
+        let refused = |serial: &'static str| {
+            let mut status = Status::unauthenticated("the certificate was revoked");
+            status.metadata_mut().insert(metadata::REVOKED, AsciiMetadataValue::from_static(serial));
+            status
+        };
+        roster.heed(ServerId(2), &Status::unauthenticated("no"));
+        assert!(!told.has_changed().unwrap());
+        roster.heed(ServerId(2), &refused("0a"));
+        assert_eq!(told.borrow_and_update().clone(), Some(Revoked { serial: "0a".to_owned(), by: ServerId(2) }));
+        roster.heed(ServerId(3), &refused("0a"));
+        assert!(!told.has_changed().unwrap());
+        roster.heed(ServerId(3), &refused("0b"));
+        assert_eq!(told.borrow_and_update().clone(), Some(Revoked { serial: "0b".to_owned(), by: ServerId(3) }));
+        roster.forget_revoked();
+        assert_eq!(told.borrow_and_update().clone(), None);
+        roster.heed(ServerId(2), &refused("0b"));
+        assert!(told.has_changed().unwrap(), "it is said again");
+        assert_eq!(*roster.expelled().borrow(), None, "a new certificate is all it needs");
     }
 
     #[test]

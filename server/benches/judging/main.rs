@@ -1,11 +1,11 @@
 //! What it costs to know a caller, to ask for his rights and to ask policies, without disk and network: 1,000 roles and
 //! 1,000 bindings, with a write beside it that nothing of it is asked for. Prints CPU time of this thread, the median of
-//! several rounds; `judging NAME` runs one measurement alone, for a profiler.
+//! several rounds, and what follows from them; `judging NAME` runs one measurement alone, for a profiler.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement says with a panic what went wrong")]
 
 mod registry;
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Duration};
 
 use boss_base::{
     clock::{Clock, SystemClock},
@@ -40,14 +40,30 @@ const WRITES: usize = 4_000;
 fn main() {
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let bench = Bench::new();
-    for (name, run) in MEASUREMENTS {
-        if only.as_deref().is_none_or(|only| only == *name) {
-            run(&bench, name);
-        }
+    let wanted = MEASUREMENTS.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name));
+    let found: BTreeMap<&str, f64> = wanted.map(|(name, run)| (*name, run(&bench, name))).collect();
+    if only.is_none() {
+        conclude(|name| found[name]);
     }
 }
 
-type Measurement = (&'static str, fn(&Bench, &str));
+/// What the measurements are made for, beside what is wanted.
+fn conclude(ns: impl Fn(&str) -> f64) {
+    let policy = (ns("policies-20") - ns("policies-1")) / 19.0;
+    println!();
+    for (what, found, aim) in [
+        ("one question for a right", ns("rights-allowed").max(ns("rights-denied")), "below 1000"),
+        ("caller and rights of one write", ns("write-with") - ns("write-without"), "at most 15000"),
+        ("each policy that matches", policy, "about 2000"),
+        ("the object for all of them, once", ns("policies-1") - ns("policies-0") - policy, "reported"),
+        ("20 policies that do not match", ns("policies-20-elsewhere") - ns("policies-0"), "no object is made"),
+    ] {
+        println!("{what:36}{found:>10.0} ns, wanted: {aim}");
+    }
+}
+
+/// What is measured and its name; gives the median in nanoseconds.
+type Measurement = (&'static str, fn(&Bench, &str) -> f64);
 
 const MEASUREMENTS: &[Measurement] = &[
     ("rights-allowed", |bench, name| bench.rights(name, "get", "configmaps", true)),
@@ -99,28 +115,28 @@ impl Bench {
         Self { view, authenticator, key, headers, ann, server, vault }
     }
 
-    fn rights(&self, name: &str, verb: &str, resource: &str, expected: bool) {
+    fn rights(&self, name: &str, verb: &str, resource: &str, expected: bool) -> f64 {
         let caller = self.ann.caller();
         let attributes = Attributes { verb, resource, namespace: "bench", name: "x", ..Attributes::default() };
         // The first question makes the table.
         assert_eq!(self.view.authorize(&caller, &attributes).allowed, expected);
-        print(name, TURNS, || drop(black_box(self.view.authorize(&caller, &attributes))));
+        print(name, TURNS, || drop(black_box(self.view.authorize(&caller, &attributes))))
     }
 
-    fn token_known(&self, name: &str) {
-        print(name, TURNS, || drop(black_box(self.authenticator.authenticate(&self.headers, None).unwrap())));
+    fn token_known(&self, name: &str) -> f64 {
+        print(name, TURNS, || drop(black_box(self.authenticator.authenticate(&self.headers, None).unwrap())))
     }
 
-    fn token_new(&self, name: &str) {
+    fn token_new(&self, name: &str) -> f64 {
         let tokens: Vec<_> = (0..WRITES * ROUNDS).map(|index| headers(&token(&self.key, &index.to_string()))).collect();
         let mut tokens = tokens.iter();
         print(name, WRITES, || {
             drop(black_box(self.authenticator.authenticate(tokens.next().unwrap(), None).unwrap()));
-        });
+        })
     }
 
     /// A create of a config map, admitted and applied.
-    fn writes(&self, name: &str, identity: &Identity, asks: Asks) {
+    fn writes(&self, name: &str, identity: &Identity, asks: Asks) -> f64 {
         let (mut state, policies) = (registry(&[]), Policies::default());
         let (mut index, mut number) = (BINDINGS as u64 * 4, 0);
         print(name, WRITES, || {
@@ -133,18 +149,18 @@ impl Bench {
             let command = Command { format: 1, proposed_at_ms: index, operations: vec![operation] };
             let applied = apply(&mut state, Position { term: 1, index }, &command);
             assert!(matches!(applied.outcomes[0], Outcome::Written { .. }), "{:?}", applied.outcomes[0]);
-        });
+        })
     }
 
     /// Admission alone, with so many policies that match and that do not.
-    fn policies(&self, name: &str, matching: usize, elsewhere: usize) {
+    fn policies(&self, name: &str, matching: usize, elsewhere: usize) -> f64 {
         let view = registry(&[("ConfigMap", matching), ("Job", elsewhere)]).view();
         let policies = Policies::default();
         let mut number = 0;
         print(name, WRITES, || {
             number += 1;
             drop(black_box(self.admit(&view, &self.ann, &policies, number)));
-        });
+        })
     }
 
     fn admit(
@@ -178,8 +194,8 @@ fn headers(token: &str) -> HeaderMap {
     [(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap())].into_iter().collect()
 }
 
-/// The median of the rounds.
-fn print(name: &str, turns: usize, mut turn: impl FnMut()) {
+/// The median of the rounds, in nanoseconds.
+fn print(name: &str, turns: usize, mut turn: impl FnMut()) -> f64 {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let begin = cpu_time();
@@ -189,6 +205,7 @@ fn print(name: &str, turns: usize, mut turn: impl FnMut()) {
         .collect();
     rounds.sort_by(f64::total_cmp);
     println!("{name:24}{:>10.0} ns, {:.0} to {:.0}", rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]);
+    rounds[ROUNDS / 2]
 }
 
 /// Of this thread: what others do on the machine does not count.

@@ -45,6 +45,22 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether another state of the registry might not give it.
+    #[must_use]
+    pub fn follows_from_state(&self) -> bool {
+        match self {
+            Self::Forbidden { .. }
+            | Self::Withdrawn(_)
+            | Self::NotFound { .. }
+            | Self::FieldConflicts(_)
+            | Self::Policies(_)
+            | Self::Invalid(_) => true,
+            Self::Unsealable(_) | Self::TooLarge { .. } => false,
+        }
+    }
+}
+
 impl From<crate::sealing::Error> for Refusal {
     fn from(error: crate::sealing::Error) -> Self {
         Self::Unsealable(error.to_string())

@@ -15,7 +15,8 @@ use std::{
 
 use boss_base::{cached, clock::Clock, tls::PeerInfo};
 use boss_proto::ids::ServerId;
-use http::{HeaderMap, Request, Response};
+use boss_raft::REVOKED_HEADER;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
@@ -32,6 +33,7 @@ use super::{
 use crate::{
     audit::Audit,
     auth::{self, Authenticator, Ends, Identity, Principal, Role},
+    certificates::standing::Standing,
     metric_definitions as metric,
     turns::{Line, Purpose, Turn, Turns},
 };
@@ -63,6 +65,7 @@ pub struct Gate {
     calls: Calls,
     may_call: Option<MayCall>,
     ends: Ends,
+    standing: Standing,
     audit: Audit,
 }
 
@@ -72,13 +75,21 @@ struct Admitted {
     /// What it waits for, and under whose name.
     waits: Option<(Line, Arc<Identity>, Purpose)>,
     watch: Option<Place>,
-    /// Whose end is the end of the answer; only where that may take long.
-    lasts_with: Option<Arc<Identity>>,
+    /// What ends the answer; only where that may take long.
+    until: Option<Until>,
+}
+
+/// What ends an answer that lasts.
+enum Until {
+    /// That this server may serve nobody any more.
+    Server,
+    /// That, or the end of the caller's credential.
+    Credential(Arc<Identity>),
 }
 
 impl Admitted {
     fn at_once(method: &'static str) -> Self {
-        Self { method, waits: None, watch: None, lasts_with: None }
+        Self { method, waits: None, watch: None, until: None }
     }
 }
 
@@ -87,14 +98,20 @@ impl Gate {
     #[must_use]
     pub fn new(side: Side, authenticator: Authenticator, turns: Turns, clock: Arc<dyn Clock>) -> Self {
         let (watches, calls) = (Watches::default(), Calls::new());
-        let (ends, audit) = (Ends::default(), Audit::default());
-        Self { side, authenticator, clock, turns, watches, calls, may_call: None, ends, audit }
+        let (ends, standing, audit) = (Ends::default(), Standing::default(), Audit::default());
+        Self { side, authenticator, clock, turns, watches, calls, may_call: None, ends, standing, audit }
     }
 
     /// The same, cutting streams when it is told there that their credentials end.
     #[must_use]
     pub fn cutting(self, ends: Ends) -> Self {
         Self { ends, ..self }
+    }
+
+    /// The same, serving nobody while this server may not speak for the cluster.
+    #[must_use]
+    pub(crate) fn standing(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// The same, closed to servers that may not call.
@@ -128,7 +145,11 @@ impl Gate {
 
     fn admit_client<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
         let found = doors::door(request.uri().path());
-        if let Some((method, Door::Open | Door::Secret)) = found {
+        if let Some((method, Door::Open)) = found {
+            return Ok(Admitted::at_once(method));
+        }
+        self.standing.check()?;
+        if let Some((method, Door::Secret)) = found {
             return Ok(Admitted::at_once(method));
         }
         let certificate = request.extensions().get::<PeerInfo>().and_then(|peer| peer.certificate.clone());
@@ -147,9 +168,11 @@ impl Gate {
         }
         let method = found.map_or("", |(method, _)| method);
         // An agent's session outlives its certificate if the node has another one: it asks by itself.
-        let ends_with_credential = doors::is_stream(method) && !matches!(found, Some((_, Door::Agent)));
-        let lasts_with = ends_with_credential.then(|| identity.clone());
-        let admitted = Admitted { lasts_with, ..self.pace(method, &identity)? };
+        let until = doors::is_stream(method).then(|| match found {
+            Some((_, Door::Agent)) => Until::Server,
+            _ => Until::Credential(identity.clone()),
+        });
+        let admitted = Admitted { until, ..self.pace(method, &identity)? };
         // For streams of many calls, which take a turn for each.
         request.extensions_mut().insert(self.turns.clone());
         Ok(admitted)
@@ -167,10 +190,18 @@ impl Gate {
         })
     }
 
-    /// Resolves when the caller's credential ends.
-    fn end_of(&self, identity: Arc<Identity>) -> cut::End {
-        let (ends, authenticator) = (self.ends.clone(), self.authenticator.clone());
-        Box::pin(async move { ends.wait(&authenticator, &identity).await.into() })
+    /// Resolves when the answer has to end.
+    fn end_of(&self, until: Until) -> cut::End {
+        let (ends, authenticator, standing) = (self.ends.clone(), self.authenticator.clone(), self.standing.clone());
+        Box::pin(async move {
+            match until {
+                Until::Server => standing.until_lost().await,
+                Until::Credential(identity) => tokio::select! {
+                    error = ends.wait(&authenticator, &identity) => error.into(),
+                    error = standing.until_lost() => error,
+                },
+            }
+        })
     }
 
     fn admit_server<B>(&self, request: &mut Request<B>) -> Result<Admitted, Error> {
@@ -232,21 +263,25 @@ where
         if let Some(kept) = &mut kept {
             kept.caller = request.extensions().get::<Arc<Identity>>().cloned();
         }
-        let admitted = match admitted {
+        let mut admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 count_refusal(&error);
                 if let Some(kept) = kept {
                     kept.refused(&error, self.gate.clock.unix_millis());
                 }
-                return Box::pin(std::future::ready(Ok(refuse(&error))));
+                let mut response = refuse(&error);
+                if self.gate.side == Side::Servers {
+                    tell_revoked(&request, &error, &mut response);
+                }
+                return Box::pin(std::future::ready(Ok(response)));
             }
         };
         // Polled to readiness is this one; the clone is for the next call.
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let (clock, calls, method) = (self.gate.clock.clone(), self.gate.calls.clone(), admitted.method);
-        let end = admitted.lasts_with.clone().map(|identity| self.gate.end_of(identity));
+        let end = admitted.until.take().map(|until| self.gate.end_of(until));
         Box::pin(async move {
             let response = answer(inner, request, admitted).await?;
             if let Some(kept) = kept {
@@ -283,6 +318,15 @@ where
 
 fn refuse(error: &Error) -> Response<Body> {
     status::to_status(error).into_http()
+}
+
+/// Tells another server which certificate is no good: it may have no other way to learn that.
+fn tell_revoked(request: &Request<Body>, error: &Error, response: &mut Response<Body>) {
+    let Error::Unauthenticated(auth::Error::Withdrawn(_)) = error else { return };
+    let certificate = request.extensions().get::<PeerInfo>().and_then(|peer| peer.certificate.as_ref());
+    if let Some(serial) = certificate.and_then(|certificate| HeaderValue::from_str(&certificate.serial).ok()) {
+        response.headers_mut().insert(REVOKED_HEADER, serial);
+    }
 }
 
 /// The code of an answer that is an error from its start; others end well, or fail in their trailers.

@@ -9,7 +9,10 @@ use tonic_health::pb::{
 };
 
 use super::Error;
-use crate::reads::{Consistency, Reads};
+use crate::{
+    certificates::standing::Standing,
+    reads::{Consistency, Reads},
+};
 
 /// Whoever asks must hear something before its own patience ends.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,18 +23,20 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct HealthService {
     reads: Reads,
+    standing: Standing,
 }
 
 impl HealthService {
     /// The service over this door.
     #[must_use]
-    pub fn new(reads: Reads) -> Self {
-        Self { reads }
+    pub(crate) fn new(reads: Reads, standing: Standing) -> Self {
+        Self { reads, standing }
     }
 
     async fn status(&self) -> HealthCheckResponse {
         let read = tokio::time::timeout(CHECK_TIMEOUT, self.reads.at(Consistency::Linearizable));
-        let status = if matches!(read.await, Ok(Ok(_))) { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let serves = self.standing.check().is_ok() && matches!(read.await, Ok(Ok(_)));
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         HealthCheckResponse { status: status.into() }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     },
     audit::Audit,
     auth::{Authenticator, oidc::Provider},
+    certificates::standing::Standing,
     members::Members,
     reads::Reads,
     sealing::Vault,
@@ -62,6 +63,8 @@ pub(super) struct Services {
     /// What this cluster is to others who believe its tokens.
     pub(super) token_issuer: Option<String>,
     pub(super) audit: Audit,
+    /// Whether this server may serve anybody.
+    pub(super) standing: Standing,
 }
 
 impl Services {
@@ -109,7 +112,7 @@ impl Services {
             .add_service(AuditServer::new(audit).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(NodeSessionsServer::new(self.sessions.node_sessions()))
             .add_service(PodsServer::new(self.sessions.pods()).max_decoding_message_size(REQUEST_BYTES_MAX))
-            .add_service(HealthServer::new(HealthService::new(self.reads.clone())));
+            .add_service(HealthServer::new(HealthService::new(self.reads.clone(), self.standing.clone())));
         match reflection_builder().build_v1() {
             Ok(reflection) => router.add_service(reflection),
             Err(error) => {

@@ -38,6 +38,11 @@ impl Ends {
         tokio::join!(self.follow_revocations(&raft), self.follow_bindings(&raft));
     }
 
+    /// Told whenever something may have been revoked.
+    pub(crate) fn revocations(&self) -> watch::Receiver<()> {
+        self.revoked.subscribe()
+    }
+
     async fn follow_revocations(&self, raft: &Handle) {
         let mut watcher = follow(raft, Kind::Revocation);
         loop {

@@ -12,7 +12,7 @@ use boss_base::{
 };
 use boss_proto::{peer::v1::RenewServerRequest, v1::ControlPlaneSpec};
 
-use super::trust;
+use super::{standing::Standing, trust};
 use crate::members::{Members, ToSign};
 
 /// Between two looks: how long the others may go by an old list.
@@ -25,6 +25,7 @@ pub(crate) struct Keeper {
     pub(crate) identity: tls::Identity,
     pub(crate) members: Members,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) standing: Standing,
     /// File work is done here.
     pub(crate) tasks: Tasks,
 }
@@ -87,7 +88,8 @@ impl Keeper {
 
     async fn renew_if_due(&self, files: &Files) -> Result<(), Error> {
         let Some(own) = self.identity.certificate() else { return Ok(()) };
-        if !is_due(&own, &self.members.control_plane(), self.clock.unix_seconds()) {
+        // Whoever took it back decides whether this server gets another one.
+        if self.standing.lost().is_some() || !is_due(&own, &self.members.control_plane(), self.clock.unix_seconds()) {
             return Ok(());
         }
         let request = CertificateRequest::generate(&own.common_name, &[])?;

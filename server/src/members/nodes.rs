@@ -164,6 +164,9 @@ impl Members {
         request: &RevokeCertificatesRequest,
     ) -> Result<RevokeCertificatesResponse, Error> {
         let node = self.node_to_revoke(request)?;
+        if node.is_none() {
+            self.check_servers_can_spare(&request.serial).await?;
+        }
         for _ in 0..EDITS_MAX {
             let (term, view, now_s) = (self.leading_term()?, self.0.raft.view(), self.0.clock.unix_seconds());
             let stored_record = node.as_ref().and_then(|node| view.get(&key_of(node)).cloned());

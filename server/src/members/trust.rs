@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use boss_base::pki;
 use boss_proto::{
-    ids::NodeName,
+    ids::{NodeName, ServerId},
     kind::Kind,
     peer::v1::DescribeRequest,
     raft::v1::Caller,
@@ -14,12 +14,15 @@ use boss_proto::{
         SetTrustRequest, TrustResponse,
     },
 };
-use boss_raft::{Member, state::View};
+use boss_raft::{
+    Member,
+    state::{View, credentials::Target},
+};
 use futures_util::future::join_all;
 use pbjson_types::Timestamp;
 
 use super::{
-    Members,
+    Members, check_quorum,
     nodes::{node_record, node_records},
     plane,
 };
@@ -95,6 +98,28 @@ impl Members {
         record::may_go_on(stored, &agent.certificate_serial, agent.expires_at, now_s)
     }
 
+    /// Whether those servers that show another certificate are enough to decide anything, if a server shows this one: it
+    /// serves nobody once it is revoked, and nobody could take that back.
+    pub(super) async fn check_servers_can_spare(&self, serial: &str) -> Result<(), Error> {
+        let (view, servers) = (self.0.raft.view(), self.describe_all().await);
+        let shown = servers.iter().filter_map(|(member, answer)| {
+            let shown = answer.as_ref().ok()?.certificate.as_ref()?;
+            Some((member.id, &*shown.serial))
+        });
+        let shown: Vec<(ServerId, &str)> = shown.collect();
+        let voters: BTreeSet<ServerId> = self.0.raft.status().voters.into_iter().collect();
+        if !shown.iter().any(|(id, shown)| *shown == serial && voters.contains(id)) {
+            return Ok(());
+        }
+        let is_revoked = |serial: &str| view.get(&Target::Certificate(serial).revocation_key()).is_some();
+        let rest = shown.iter().filter(|(_, shown)| *shown != serial && !is_revoked(shown));
+        check_quorum(&voters, &rest.map(|(id, _)| *id).collect()).map_err(|lost| {
+            Error::Precondition(format!(
+                "a server shows that certificate, and {lost}: give the server another one first, then revoke this one"
+            ))
+        })
+    }
+
     /// The certificate that this server shows, as others are told.
     pub(crate) fn describe_certificate(&self, status: &mut ServerStatus) {
         status.certificate = self.own_certificate().map(|own| CertificateOnUse {
@@ -134,7 +159,7 @@ impl Members {
     pub(crate) async fn certificates(&self, view: &View) -> Result<CertificatesStatusResponse, Error> {
         let (servers, now_s) = (self.describe_all().await, self.0.clock.unix_seconds());
         let mut certificates: Vec<CertificateStatus> =
-            servers.iter().map(|(member, answer)| of_server(member, answer)).collect();
+            servers.iter().map(|(member, answer)| of_server(view, member, answer)).collect();
         for node in view.list(Kind::Node, None) {
             let node = NodeName::from(node.key.name.clone());
             if node_record(view, &node).is_none() {
@@ -163,7 +188,7 @@ impl Members {
     }
 }
 
-fn of_server(member: &Member, answer: &Result<ServerStatus, String>) -> CertificateStatus {
+fn of_server(view: &View, member: &Member, answer: &Result<ServerStatus, String>) -> CertificateStatus {
     let status =
         CertificateStatus { holder: "server".to_owned(), name: member.id.to_string(), ..CertificateStatus::default() };
     match answer {
@@ -171,6 +196,7 @@ fn of_server(member: &Member, answer: &Result<ServerStatus, String>) -> Certific
         Ok(answer) => {
             let own = answer.certificate.clone().unwrap_or_default();
             CertificateStatus {
+                revoked: view.get(&Target::Certificate(&own.serial).revocation_key()).is_some(),
                 serial: own.serial,
                 not_before: Some(seconds(own.not_before)),
                 not_after: Some(seconds(own.not_after)),

@@ -273,6 +273,10 @@ where
             let (sequence, return_object, key) = (place.sequence, place.return_object, place.key);
             let warned = |reply| Answer { reply, warnings: place.warnings };
             let answer = match place.state {
+                State::Refused(Error::Refused(refusal)) => match writes.refuse(refusal).await {
+                    Ok(_) => Err(Error::NoLeader),
+                    Err(error) => Err(error),
+                },
                 State::Refused(error) => Err(error),
                 State::Proposed(write) => match outcomes.next() {
                     Some(outcome) if is_unsettled(&outcome, &write) => {

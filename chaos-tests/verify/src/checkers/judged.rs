@@ -1,7 +1,7 @@
 //! What all clients together were told, judged promise by promise. Pure.
 
-use super::{Verdict, broken, linearizable, pairs, refusals, sets, watches};
-use crate::history::{Event, Operation, calls, operations};
+use super::{Verdict, broken, linearizable, pairs, quotas, refusals, revocations, rights, sets, watches};
+use crate::history::{Call, Called, Event, Operation, calls, operations};
 
 /// One promise and whether it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +23,34 @@ pub fn of_clients(events: &[Event], told: &[Result<Vec<watches::Told>, String>])
         }
     };
     let say = |promise, verdict| Judged { promise, verdict };
-    vec![
+    let mut judged = vec![
         say("registers are linearizable", linearizable(&operations)),
         say("watches are ordered, unique and complete", of_watches(&operations, told)),
         say("sets are complete, and retries done once", sets::check(&calls)),
         say("transactions are whole and alone", pairs::check(&calls)),
         say("nothing is refused without reason", refusals::check(events)),
-    ]
+    ];
+    // Not every run has clients of these, and what nobody asked is not judged.
+    for (promise, is_asked, check) in OF_IDENTITY {
+        if calls.iter().any(|called| is_asked(&called.call)) {
+            judged.push(say(promise, check(&calls)));
+        }
+    }
+    judged
 }
+
+type OfIdentity = (&'static str, fn(&Call) -> bool, fn(&[Called]) -> Verdict);
+
+/// Promises of identity and admission, with the calls that ask for them.
+const OF_IDENTITY: [OfIdentity; 3] = [
+    ("a revoked credential counts nowhere", |call| matches!(call, Call::Show { .. }), revocations::check),
+    (
+        "nothing is done without a right at its own place in the log",
+        |call| matches!(call, Call::Act { .. }),
+        rights::check,
+    ),
+    ("nobody gets above a quota, and deletes make room", |call| matches!(call, Call::Take { .. }), quotas::check),
+];
 
 fn of_watches(operations: &[Operation], watches: &[Result<Vec<watches::Told>, String>]) -> Verdict {
     let mut whole = Vec::new();

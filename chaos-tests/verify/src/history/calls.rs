@@ -1,4 +1,5 @@
-//! What clients ask beside registers: members of a set, pairs that change together. Events made into calls.
+//! What clients ask beside registers: members of a set, pairs that change together, tokens, rights, room under a quota.
+//! Events made into calls.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,58 @@ pub enum Call {
         /// Which.
         name: String,
     },
+    /// Something for which a token is shown.
+    Show {
+        /// Which token.
+        token: u64,
+        /// Whether it is a write.
+        writes: bool,
+    },
+    /// A token is to count no more.
+    Revoke {
+        /// Which.
+        token: u64,
+    },
+    /// A tenant gets the right to read and write.
+    Grant {
+        /// Who.
+        tenant: u64,
+    },
+    /// A tenant loses it.
+    Withdraw {
+        /// Who.
+        tenant: u64,
+    },
+    /// A tenant does something that he needs the right for.
+    Act {
+        /// Who.
+        tenant: u64,
+        /// Whether it is a write.
+        writes: bool,
+    },
+    /// One object more under the quota; asked again as members are.
+    Take {
+        /// Which.
+        name: String,
+    },
+    /// One less.
+    Free {
+        /// Which.
+        name: String,
+    },
+    /// All objects under the quota.
+    Count,
+}
+
+impl Call {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::List | Self::Look | Self::Count | Self::Show { writes: false, .. } | Self::Act { writes: false, .. }
+        )
+    }
 }
 
 /// What a client was told.
@@ -67,6 +120,15 @@ pub enum Reply {
         /// In the order in which they came.
         names: Vec<String>,
     },
+    /// It was read.
+    Seen {
+        /// At this revision of the registry.
+        revision: u64,
+    },
+    /// The caller is nobody, or has no right.
+    Denied,
+    /// There is no room under the quota.
+    Full,
     /// Both values of each pair.
     Pairs {
         /// Of the look.

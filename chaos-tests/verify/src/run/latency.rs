@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Action, Call, Event, What};
+use crate::history::{Action, Event, What};
 
 /// Of answered operations, ascending, in nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Latencies {
                     open.insert(event.process, (event.at_ns, *action == Action::Read));
                 }
                 What::Call { call } => {
-                    open.insert(event.process, (event.at_ns, matches!(call, Call::List | Call::Look)));
+                    open.insert(event.process, (event.at_ns, call.is_read()));
                 }
                 What::Ok { .. } | What::Reply { .. } => {
                     let Some((began, is_read)) = open.remove(&event.process) else { continue };

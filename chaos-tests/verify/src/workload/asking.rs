@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use boss_client::Error;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     api::{Api, error_info},
@@ -58,12 +58,19 @@ pub fn failed(status: &Status) -> Failed {
     }
 }
 
+/// Whether a credential is refused by the time of day: clocks can be wrong, and then tokens come too early or too late.
+#[must_use]
+pub fn is_a_matter_of_time(status: &Status) -> bool {
+    let says = |words| status.message().contains(words);
+    status.code() == Code::Unauthenticated && (says("is not valid yet") || says("has expired"))
+}
+
 /// Asks one server after the other the same thing until one answers; the request id in it makes it one request.
-pub async fn insist(
+pub async fn insist<T>(
     random: &mut Random,
     servers: &[Api],
-    ask: impl AsyncFn(&Api) -> Result<u64, Status>,
-) -> Result<u64, Failed> {
+    ask: impl AsyncFn(&Api) -> Result<T, Status>,
+) -> Result<T, Failed> {
     let deadline = Instant::now() + INSISTENCE;
     let mut server = random.below(servers.len());
     let mut may_be_done = None;
@@ -71,7 +78,7 @@ pub async fn insist(
     while Instant::now() < deadline {
         let until = (Instant::now() + PATIENCE).min(deadline);
         match timeout_at(until, ask(&servers[server])).await {
-            Ok(Ok(revision)) => return Ok(revision),
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(status)) => match failed(&status) {
                 Failed::Nothing(why) => last = why,
                 Failed::Unknown(why) => may_be_done = Some(why),

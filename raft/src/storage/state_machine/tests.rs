@@ -1,6 +1,8 @@
 //! A server's state through starts, crashes and snapshots. The log is the list of commands in the fixture.
 
-use std::{fs, path::PathBuf, time::Duration};
+mod exported;
+
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use boss_base::tasks::Tasks;
 use boss_proto::{
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 
 use super::StateMachine;
 use crate::{
+    export::Exporter,
     state::{
         Interest, Limits,
         apply::tests::{Run, small, step},
@@ -35,6 +38,7 @@ struct Server {
     cluster_id: ClusterId,
     limits: Limits,
     store: StoreLimits,
+    exporter: Option<Arc<dyn Exporter>>,
 }
 
 struct Running {
@@ -56,6 +60,7 @@ impl Server {
             cluster_id: ClusterId::from("c1"),
             limits: Limits::default(),
             store: StoreLimits::default(),
+            exporter: None,
         }
     }
 
@@ -85,7 +90,7 @@ impl Server {
             tasks: tasks.clone(),
             limits: self.limits,
             store: self.store,
-            exporter: None,
+            exporter: self.exporter.clone(),
             kept_in: crate::config::Store::Sled,
         };
         let (machine, published) = StateMachine::open(options).await?;
