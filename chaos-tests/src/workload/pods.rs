@@ -21,7 +21,7 @@ use crate::{
     api::Api,
     checkers::{generate::Random, pods::Found},
     history::{Call, Called, Recorder, Reply},
-    manifests::{NAMESPACE, shell_pod},
+    manifests::{NAMESPACE, shell_pod, with_restart_policy},
 };
 
 /// A client has no more at a time.
@@ -54,7 +54,7 @@ impl Pods {
             let known = if own.len() < OWN_MAX && (own.is_empty() || random.below(3) > 0) {
                 let name = format!("pod-{}", self.recorder.value());
                 own.push(name.clone());
-                let (id, pod) = (servers[0].seen().request_id(), shell_pod(&name, &script(&self.locks, &name)));
+                let (id, pod) = (servers[0].seen().request_id(), wanted_pod(&name, &self.locks));
                 let ask = async |api: &Api| Ok(api.create_as(pod.clone(), id.clone()).await?.revision.0);
                 self.insist(process, Call::Run { name }, &mut random, servers, ask).await
             } else {
@@ -93,6 +93,11 @@ impl Pods {
         }
         true
     }
+}
+
+/// One that comes back whatever becomes of its sandbox.
+fn wanted_pod(name: &str, locks: &Path) -> v1::Pod {
+    with_restart_policy(shell_pod(name, &script(locks, name)), "Always")
 }
 
 fn script(locks: &Path, name: &str) -> String {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use boss_chaos_tests::{
     cluster::{Cluster, Spec},
     look,
-    manifests::shell_pod,
+    manifests::{shell_pod, with_restart_policy},
     process::{Exit, kill_process},
     wait,
 };
@@ -76,7 +76,8 @@ async fn an_agent_that_lost_its_folder_runs_no_pod_twice() {
     let mut cluster = Cluster::start(Spec { servers: 1, ..Spec::default() }).await;
     let (lock, met) = (cluster.folder().join("lock"), cluster.folder().join("met"));
     let script = format!("exec 9>{}; flock -n 9 || echo met >> {}; exec sleep 312", lock.display(), met.display());
-    cluster.admin().create(shell_pod("lonely", &script)).await.expect("the pod is fine");
+    let pod = with_restart_policy(shell_pod("lonely", &script), "Always");
+    cluster.admin().create(pod).await.expect("the pod is fine");
     let first = look::process_of(&cluster.wait_for_phase("lonely", "Running").await).expect("it runs");
     cluster.kill_node(0);
     fs::remove_dir_all(cluster.state_of(0)).expect("the folder is ours");
