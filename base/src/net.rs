@@ -106,6 +106,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Bytes in both directions.
 pub struct Connection(Ends);
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer_address().ok()).finish_non_exhaustive()
+    }
+}
+
 enum Ends {
     Tcp(TcpStream),
     Made { stream: Box<dyn Stream>, remote: SocketAddr },
