@@ -70,6 +70,7 @@ fn identity() -> Identity {
     let subject = Subject {
         dns_names: vec![NAME.to_owned()],
         server_auth: true,
+        client_auth: true,
         lifetime: Duration::from_secs(60),
         ..Subject::default()
     };
