@@ -15,7 +15,7 @@ use boss_node::{
     runtime::{Error, Runtime, Status, process::ProcessRuntime},
     sandbox::{
         SandboxId, Spec, Values,
-        files::{self, ExitKind, State},
+        files::{self, ExitKind, Running, State},
         spec::Rlimit,
     },
 };
@@ -37,9 +37,9 @@ fn lines(provider: &ProcessRuntime, id: &SandboxId) -> Vec<String> {
     }
 }
 
-async fn run(runtime: &ProcessRuntime, spec: &Spec) {
+async fn run(runtime: &ProcessRuntime, spec: &Spec) -> Running {
     runtime.prepare(spec).await.unwrap();
-    runtime.start(&spec.id, &Values::default()).await.unwrap();
+    runtime.start(&spec.id, &Values::default()).await.unwrap()
 }
 
 async fn run_to_end(runtime: &ProcessRuntime, spec: &Spec) -> (ExitKind, Vec<String>) {
@@ -482,12 +482,8 @@ async fn a_sandbox_whose_folder_is_gone_is_ended_by_the_next_agent_and_others_ar
     let (lost, kept) = (script("lost", "sleep 321 & sleep 322"), script("kept", "sleep 323"));
     let foreign = script("foreign", "sleep 324");
     let first = provider(dir.path());
-    run(&first, &lost).await;
-    run(&first, &kept).await;
     let elsewhere = provider(other.path());
-    run(&elsewhere, &foreign).await;
-    let pid = |runtime: &ProcessRuntime, spec: &Spec| state(runtime, &spec.id).unwrap().running.pid;
-    let pids = [pid(&first, &lost), pid(&first, &kept), pid(&elsewhere, &foreign)];
+    let pids = [run(&first, &lost).await.pid, run(&first, &kept).await.pid, run(&elsewhere, &foreign).await.pid];
     let monitor = monitor_of(pids[0]);
     fs::remove_dir_all(first.dir(&lost.id)).unwrap();
     drop(first);
@@ -497,7 +493,7 @@ async fn a_sandbox_whose_folder_is_gone_is_ended_by_the_next_agent_and_others_ar
     assert!(!is_alive(pids[0]));
     until("its monitor is gone", || !is_alive(monitor)).await;
     assert!(is_alive(pids[1]) && is_alive(pids[2]), "they have their folders");
-    assert_eq!(second.list().await.unwrap(), [kept.id.clone()]);
+    assert_eq!(second.list().await.unwrap(), std::slice::from_ref(&kept.id));
     second.stop(&kept.id, GRACE).await.unwrap();
     elsewhere.stop(&foreign.id, GRACE).await.unwrap();
 }

@@ -42,6 +42,24 @@ impl Providers {
         *self.reports.write().expect("no holder panics") = reports;
     }
 
+    /// Asks those again that were not healthy: what a machine lacks for a moment keeps it out of use for a moment.
+    pub async fn probe_sick(&self) {
+        for runtime in &self.runtimes {
+            let is_sick = |report: &v1::Provider| report.name == runtime.name() && !report.healthy;
+            if !self.reports().iter().any(is_sick) {
+                continue;
+            }
+            let fresh = runtime.probe().await;
+            if fresh.healthy {
+                tracing::info!(provider = fresh.name, "provider is healthy again");
+            }
+            let mut reports = self.reports.write().expect("no holder panics");
+            if let Some(report) = reports.iter_mut().find(|report| report.name == fresh.name) {
+                *report = fresh;
+            }
+        }
+    }
+
     /// What they last said.
     #[must_use]
     pub fn reports(&self) -> Vec<v1::Provider> {
@@ -69,5 +87,23 @@ impl Providers {
 
     fn runtime(&self, name: &str) -> Option<Arc<dyn Runtime>> {
         self.runtimes.iter().find(|runtime| runtime.name() == name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::fake::FakeRuntime;
+
+    #[tokio::test]
+    async fn a_provider_that_was_sick_for_a_moment_is_used_once_it_is_well() {
+        let fake = Arc::new(FakeRuntime::default());
+        fake.fail_next_probe();
+        let providers = Providers::new(vec![fake]);
+        providers.probe().await;
+        let healthy = || providers.reports().iter().find(|report| report.name == "fake").map(|report| report.healthy);
+        assert_eq!(healthy(), Some(false));
+        providers.probe_sick().await;
+        assert_eq!(healthy(), Some(true));
     }
 }

@@ -53,6 +53,7 @@ impl Registration {
     pub async fn keep(self) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
+            self.providers.probe_sick().await;
             if let Err(error) = self.write().await {
                 tracing::warn!(%error, "the Node object is not up to date");
             }

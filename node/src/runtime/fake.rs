@@ -1,7 +1,15 @@
 //! A provider in memory, for tests of what uses providers. Its programs are words: `sleep` runs until it is stopped,
 //! `stubborn` only until it is killed, `exit N` ends at once, anything else does not start.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use boss_proto::{
     intent::{ArtifactType, Isolation, NetworkMode, Reason, SandboxClass},
@@ -24,6 +32,8 @@ pub struct FakeRuntime {
     sandboxes: Mutex<BTreeMap<SandboxId, Sandbox>>,
     /// Counts changes, so that waiters look again.
     changes: watch::Sender<u64>,
+    /// Whether the next probe finds something wrong.
+    is_sick: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -35,11 +45,16 @@ struct Sandbox {
 
 impl Default for FakeRuntime {
     fn default() -> Self {
-        Self { sandboxes: Mutex::default(), changes: watch::Sender::new(0) }
+        Self { sandboxes: Mutex::default(), changes: watch::Sender::new(0), is_sick: AtomicBool::new(false) }
     }
 }
 
 impl FakeRuntime {
+    /// Has the next probe find something wrong, and only that one.
+    pub fn fail_next_probe(&self) {
+        self.is_sick.store(true, Ordering::Relaxed);
+    }
+
     /// Ends a running sandbox as if by itself.
     pub fn end(&self, id: &SandboxId, how: ExitKind) {
         self.change(id, |sandbox| {
@@ -115,7 +130,7 @@ impl Runtime for FakeRuntime {
             v1::Provider {
                 name: "fake".to_owned(),
                 classes: vec![SandboxClass::Process.to_string()],
-                healthy: true,
+                healthy: !self.is_sick.swap(false, Ordering::Relaxed),
                 artifact_types: vec![ArtifactType::Executable.to_string()],
                 network_modes: vec![NetworkMode::Host.to_string()],
                 isolation_levels: vec![Isolation::SharedHost.to_string()],

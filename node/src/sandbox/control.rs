@@ -59,7 +59,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the monitor of the sandbox in `dir`. `NotFound` and `ConnectionRefused` mean that none is there.
+    /// Connects to the monitor of the sandbox in `dir`. See [`means_no_monitor`] for its errors.
     pub async fn open(dir: &Path) -> io::Result<Self> {
         let folder = std::fs::File::open(dir)?;
         let stream = UnixStream::connect(short_socket_path(&folder)).await?;
@@ -89,8 +89,27 @@ impl Connection {
     }
 }
 
-/// Whether the error of [`Connection::open`] says that no monitor is there.
+/// Whether the error of [`Connection::open`] says that no monitor is there. One that ended before it took the connection
+/// resets it.
 #[must_use]
 pub fn means_no_monitor(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn a_monitor_that_ends_before_it_takes_a_connection_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let connected = UnixStream::connect(dir.path().join("s")).unwrap();
+        drop(listener);
+        let error = connected.take_error().unwrap().expect("it was never taken");
+        assert!(means_no_monitor(&error), "{error:?}");
+    }
 }
